@@ -1,0 +1,1 @@
+//! The local socket: wire types, server, client.

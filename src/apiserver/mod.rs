@@ -1,0 +1,1 @@
+//! The API server by kubeconfig: pods of this node, Secrets, ConfigMaps.

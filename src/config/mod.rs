@@ -1,0 +1,1 @@
+//! Configuration: fragments as written, merged, validated into settings.

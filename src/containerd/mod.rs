@@ -1,0 +1,1 @@
+//! containerd as a source: sandboxes, tasks, events, images.

@@ -1,0 +1,82 @@
+//! What a decision asks to be done. Every action may be repeated: the executor checks first.
+
+use super::id::{CheckpointId, PodRef, RevisionId};
+
+/// One thing to do. Variants stand in the order in which one turn carries them out: what stops
+/// comes before what starts, removal comes last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Remove our manifest from the static pod directory.
+    RemoveManifest {
+        /// Whose.
+        checkpoint: CheckpointId,
+    },
+    /// Remove a file in the static pod directory that is ours by name but broken.
+    RemoveDamagedManifest {
+        /// Its name.
+        file: String,
+    },
+    /// Kill the tasks of our static pod through containerd, at once (SIGKILL: the port is needed)
+    /// or by the pod's grace period.
+    KillStaticPod {
+        /// Whose.
+        checkpoint: CheckpointId,
+        /// The static pod's sandbox as seen in containerd.
+        sandbox: String,
+        /// The pod, for the log.
+        pod: PodRef,
+        /// SIGKILL at once.
+        at_once: bool,
+    },
+    /// Stop the checkpoint's pod of our own engine and forget it there.
+    StopEnginePod {
+        /// Whose.
+        checkpoint: CheckpointId,
+        /// SIGKILL at once.
+        at_once: bool,
+    },
+    /// Store a rendered revision, whole, durably.
+    StoreRevision {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which.
+        revision: RevisionId,
+        /// The parent it was rendered from.
+        parent: PodRef,
+    },
+    /// Put the manifest of a stored revision into the static pod directory.
+    WriteManifest {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which revision.
+        revision: RevisionId,
+        /// Number of this activation: makes the static pod's uid new.
+        activation: u64,
+    },
+    /// Have our own engine run a stored revision.
+    StartEnginePod {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which revision.
+        revision: RevisionId,
+    },
+    /// Pin an image in containerd.
+    PinImage {
+        /// Its reference.
+        image: String,
+    },
+    /// Drop a revision that is neither good, candidate nor in use.
+    DropRevision {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which.
+        revision: RevisionId,
+    },
+    /// Forget a checkpoint: its data is moved aside.
+    RemoveCheckpoint {
+        /// Which.
+        checkpoint: CheckpointId,
+    },
+    /// Ask the API server for a complete list now (the second answer of invariant 3).
+    ConfirmWithApi,
+}

@@ -1,0 +1,64 @@
+//! The knobs of decisions, validated by `config`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::id::CheckpointId;
+
+/// How the core decides. Every duration is a key of the configuration file with its unit in its
+/// name; the defaults and ranges are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The node's name, as the kubelet registers it.
+    pub node_name: String,
+    /// A parent must be Ready this long before its spec becomes the good revision.
+    pub ready: Duration,
+    /// Waiting time for a parent that vanished while the kubelet may still restart it. After a
+    /// boot with no API server it is zero.
+    pub activation_delay: Duration,
+    /// From "the API server says it is gone" to removal.
+    pub grace_period: Duration,
+    /// The kubelet's time to run an activated manifest before our own engine takes over.
+    pub kubelet_deadline: Duration,
+    /// The kubelet's time to stop a removed static pod before it is stopped through containerd.
+    pub stop_deadline: Duration,
+    /// The parent's time to serve after the checkpoint was released.
+    pub handover_deadline: Duration,
+    /// First back-off after a failed hand-over; doubled each time.
+    pub handover_backoff: Duration,
+    /// Largest back-off after failed hand-overs.
+    pub handover_backoff_limit: Duration,
+    /// Our own engine may be used at all.
+    pub engine_enabled: bool,
+    /// Leader-elected controllers whose deletion nobody else may repair (scenario C22): their
+    /// checkpoints are activated although the API server says that the parent is deleted.
+    pub rescue: BTreeSet<CheckpointId>,
+    /// How long such a controller must be gone first.
+    pub rescue_delay: Duration,
+}
+
+#[cfg(test)]
+impl Policy {
+    /// The defaults of the configuration file, for tests.
+    #[must_use]
+    pub fn for_tests(node_name: &str) -> Self {
+        let rescue = ["kube-controller-manager", "kube-scheduler"]
+            .iter()
+            .filter_map(|name| CheckpointId::new("deployment", "kube-system", name).ok())
+            .collect();
+        Self {
+            node_name: node_name.to_owned(),
+            ready: Duration::from_secs(10),
+            activation_delay: Duration::from_secs(15),
+            grace_period: Duration::from_secs(300),
+            kubelet_deadline: Duration::from_secs(60),
+            stop_deadline: Duration::from_secs(10),
+            handover_deadline: Duration::from_secs(45),
+            handover_backoff: Duration::from_secs(5),
+            handover_backoff_limit: Duration::from_secs(600),
+            engine_enabled: true,
+            rescue,
+            rescue_delay: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What survives a restart of the daemon. Written before the actions that follow from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{CheckpointId, PodRef, RevisionId};
+use super::time::Moment;
+
+/// The daemon's memory. `Moment`s belong to `boot_id`; see [`Stored::in_boot`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stored {
+    /// Boot in which the moments below were taken.
+    pub boot_id: String,
+    /// One entry for each checkpoint of this node.
+    pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+}
+
+/// One checkpoint's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Last known good revision: the one that is activated. `None` while still learning.
+    pub good: Option<RevisionId>,
+    /// A newer revision whose parent has not been Ready long enough.
+    pub candidate: Option<Candidate>,
+    /// The parents last seen, so that their sandboxes are known after a restart.
+    pub parents: Vec<PodRef>,
+    /// What the checkpoint does.
+    pub phase: Phase,
+    /// Some parent's containers were seen running in this boot.
+    pub seen_running: bool,
+    /// Since when no parent serves.
+    pub down_since: Option<Moment>,
+    /// Set while the API server says that there is no parent here.
+    pub orphan: Option<Orphan>,
+    /// Failed hand-overs, for the back-off.
+    pub handover: HandoverBackoff,
+    /// Counts activations: part of the manifest, so that each has its own static pod uid.
+    pub activations: u64,
+}
+
+/// A revision on its way to be the good one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// The revision.
+    pub revision: RevisionId,
+    /// Since when its parent is Ready without a break.
+    pub ready_since: Option<Moment>,
+}
+
+/// The API server says that there is no parent here any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orphan {
+    /// Since when.
+    pub since: Moment,
+    /// [`super::observed::ApiView::lists`] at that time: removal needs a later list.
+    pub lists: u64,
+}
+
+/// How often a hand-over failed in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandoverBackoff {
+    /// Failures in a row.
+    pub failures: u32,
+    /// No new attempt before this moment.
+    pub not_before: Option<Moment>,
+}
+
+/// Who runs an activated checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The kubelet, by a manifest in its static pod directory.
+    Kubelet,
+    /// Our own engine, through containerd.
+    Containerd,
+}
+
+/// What a checkpoint does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Phase {
+    /// Only stored.
+    #[default]
+    Inactive,
+    /// Asked to run, not verified yet.
+    Activating {
+        /// Who is to run it.
+        engine: Engine,
+        /// The revision that is to run.
+        revision: RevisionId,
+        /// Since when this engine is asked.
+        since: Moment,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Verified running: tasks in containerd, probes passing.
+    Active {
+        /// Who runs it.
+        engine: Engine,
+        /// The revision that runs.
+        revision: RevisionId,
+        /// Since when it is verified.
+        since: Moment,
+        /// Since when it does not run any more, if so.
+        gone_since: Option<Moment>,
+    },
+    /// Released for the parent, which must serve by a deadline.
+    HandingOver {
+        /// Who ran it.
+        engine: Engine,
+        /// The revision that ran, to come back.
+        revision: RevisionId,
+        /// Since when.
+        since: Moment,
+    },
+    /// Being stopped; verified before it counts as stopped.
+    Deactivating {
+        /// Since when.
+        since: Moment,
+        /// Removed afterwards.
+        remove: bool,
+    },
+}
+
+impl Stored {
+    /// The same memory in the boot `boot_id`. After a reboot every timer starts again in the
+    /// direction that removes nothing.
+    #[must_use]
+    pub fn in_boot(&self, boot_id: &str, now: Moment) -> Self {
+        let mut stored = self.clone();
+        if stored.boot_id == boot_id {
+            return stored;
+        }
+        boot_id.clone_into(&mut stored.boot_id);
+        for checkpoint in stored.checkpoints.values_mut() {
+            checkpoint.seen_running = false;
+            checkpoint.down_since = None;
+            checkpoint.orphan = None;
+            checkpoint.handover.not_before = None;
+            if let Some(candidate) = &mut checkpoint.candidate {
+                candidate.ready_since = None;
+            }
+            match &mut checkpoint.phase {
+                Phase::Inactive => {}
+                Phase::Activating { since, .. }
+                | Phase::Active { since, .. }
+                | Phase::HandingOver { since, .. }
+                | Phase::Deactivating { since, .. } => *since = now,
+            }
+        }
+        stored
+    }
+}

@@ -1,0 +1,1 @@
+//! Our own engine: runs checkpoints through containerd.

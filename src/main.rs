@@ -1,0 +1,3 @@
+//! The `rekindle` binary: everything is in the library.
+
+fn main() {}

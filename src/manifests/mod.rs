@@ -1,0 +1,1 @@
+//! The kubelet's static pod directory.

@@ -1,0 +1,1 @@
+//! The pods' own probes, asked by the daemon.

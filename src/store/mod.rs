@@ -1,0 +1,1 @@
+//! Durable files: state, revisions, the one writer.

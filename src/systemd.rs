@@ -1,0 +1,1 @@
+//! systemd notification: readiness, status, watchdog.

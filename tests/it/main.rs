@@ -1,0 +1,2 @@
+//! Tests that need no cluster: one binary, one module for each subject.
+#![allow(missing_docs, reason = "tests are named for what they show")]
