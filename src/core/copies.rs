@@ -81,6 +81,14 @@ impl<'a> Copies<'a> {
         matches!(self.engine, Reading::Known(Some(_)))
     }
 
+    /// Whether a copy is known to hold tasks, and so ports.
+    pub(crate) fn any_running(&self) -> bool {
+        self.engine_left()
+            || self
+                .sandboxes
+                .is_some_and(|sandboxes| !sandboxes.is_empty())
+    }
+
     /// Has the kubelet run `revision`, and the engine nothing.
     pub(crate) fn run_in_kubelet(
         &self,
@@ -219,7 +227,7 @@ impl<'a> Copies<'a> {
     pub(crate) fn fights_for_ports(&self, revision: &RevisionId) -> bool {
         self.stored
             .and_then(|stored| stored.get(revision))
-            .is_none_or(|facts| facts.host_network)
+            .is_none_or(|facts| facts.host_network && !facts.shares_ports)
     }
 
     /// The engine's pod in words.

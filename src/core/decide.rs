@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::action::Action;
 use super::copies::{Copies, engine_of};
 use super::explain;
+use super::handover;
 use super::id::{CheckpointId, PodRef};
 use super::learn;
 use super::observed::{ImagePresence, Observed};
@@ -183,19 +184,18 @@ impl Turn {
         let good = facts_of(checkpoint);
         let copies = Copies::of(id, observed, view.copies.as_deref());
         let refusal = good.and_then(|(_, facts)| facts.engine_refusal.clone());
-        let reason = phase::step(
-            checkpoint,
-            &mut Step {
-                id,
-                view: &view,
-                copies,
-                good,
-                policy,
-                now,
-                actions: &mut self.actions,
-                wake_at: &mut self.wake_at,
-            },
-        );
+        let mut step = Step {
+            id,
+            view: &view,
+            copies,
+            good,
+            policy,
+            now,
+            actions: &mut self.actions,
+            wake_at: &mut self.wake_at,
+        };
+        let reason = phase::step(checkpoint, &mut step);
+        handover::guard(checkpoint, &mut step);
         want_probes(checkpoint, &view, observed, probe);
         let reason = match &verdict {
             Verdict::Keep | Verdict::Remove => reason,

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use super::action::Action;
 use super::copies::Stop;
 use super::id::RevisionId;
+use super::observed::TaskState;
 use super::phase::Step;
 use super::stored::{Checkpoint, Engine, HandoverBackoff, Phase};
 use super::time::Moment;
@@ -121,4 +123,25 @@ pub(crate) fn handing_over(
     };
     *step.wake_at = Some(step.now);
     reason
+}
+
+/// Freezes the parent while a released copy still holds the ports, and thaws it in every other
+/// case: a kill of the daemon in between leaves nothing frozen for longer than its restart.
+pub(crate) fn guard(checkpoint: &Checkpoint, step: &mut Step<'_>) {
+    let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
+    let hold = released && step.copies.any_running();
+    for container in &step.view.parent_tasks {
+        let (id, container_id) = (step.id.clone(), container.id.clone());
+        match (container.task, hold) {
+            (TaskState::Running, true) => step.actions.push(Action::PauseParent {
+                checkpoint: id,
+                container: container_id,
+            }),
+            (TaskState::Paused, false) => step.actions.push(Action::ResumeParent {
+                checkpoint: id,
+                container: container_id,
+            }),
+            _ => {}
+        }
+    }
 }

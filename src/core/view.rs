@@ -60,6 +60,8 @@ pub(crate) struct View<'a> {
     pub(crate) listed: Vec<&'a PodSeen>,
     /// The parent in containerd; `None` while containerd is silent.
     pub(crate) parent: Option<Running>,
+    /// Containers of the parents whose task runs.
+    pub(crate) parent_tasks: Vec<&'a ContainerSeen>,
     /// Our static pod in containerd; `None` while containerd is silent.
     pub(crate) copy: Option<Running>,
     /// Our static pod's sandboxes with any task left; `None` while containerd is silent.
@@ -93,7 +95,15 @@ impl<'a> View<'a> {
             })
         };
         let is_copy = |sandbox: &Sandbox| sandbox.checkpoint.as_deref() == Some(label.as_str());
-        let parent = best(&|sandbox| !is_copy(sandbox) && pods.contains(&sandbox.pod));
+        let is_parent = |sandbox: &Sandbox| !is_copy(sandbox) && pods.contains(&sandbox.pod);
+        let parent = best(&is_parent);
+        let parent_tasks = sandboxes
+            .unwrap_or_default()
+            .iter()
+            .filter(|sandbox| is_parent(sandbox))
+            .flat_map(|sandbox| &sandbox.containers)
+            .filter(|container| matches!(container.task, TaskState::Running | TaskState::Paused))
+            .collect();
         let copy = best(&is_copy);
         let copies = sandboxes.map(|all| {
             all.iter()
