@@ -114,6 +114,7 @@ impl<'a> View<'a> {
             api: opinion(&listed, observed),
             listed,
             parent,
+            parent_tasks,
             copy,
             copies,
         }
