@@ -1,2 +1,13 @@
 //! Tests that need no cluster: one binary, one module for each subject.
-#![allow(missing_docs, reason = "tests are named for what they show")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests are named for what they show, and fail by panicking"
+)]
+
+mod activation;
+mod handing_over;
+mod removing;
+mod world;
