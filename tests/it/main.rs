@@ -8,6 +8,7 @@
 )]
 
 mod activation;
+mod config;
 mod handing_over;
 mod removing;
 mod world;
