@@ -4,12 +4,12 @@
 
 cgroup_unified() { [[ -e /sys/fs/cgroup/cgroup.controllers ]]; }
 
-# The mount points of all hierarchies. Hybrid's cgroup2 mount is left out: nobody but systemd uses it.
+# The mount points of all hierarchies. Hybrid's cgroup2 mount counts: runc makes cgroups there too.
 cgroup_hierarchies() {
     if cgroup_unified; then
         echo /sys/fs/cgroup
     else
-        awk '$3 == "cgroup" {print $2}' /proc/mounts | grep '^/sys/fs/cgroup/' | sort -u
+        awk '$3 ~ /^cgroup2?$/ {print $2}' /proc/mounts | grep '^/sys/fs/cgroup/' | sort -u
     fi
 }
 
