@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What the daemon says of itself, through its own command. Needs load_env and daemons.bash.
+
+CHECKPOINTS=(daemonset.kube-system.kube-apiserver deployment.kube-system.kube-controller-manager deployment.kube-system.kube-scheduler)
+
+rekindle_status() { timeout 5 "$(rekindle_binary)" status -o json --socket "$LAB_REKINDLE_SOCKET"; }
+
+# checkpoint_field ID FIELD
+checkpoint_field() { rekindle_status | jq -r --arg id "$1" ".checkpoints[] | select(.id == \$id) | .$2 // empty"; }
+
+# checkpoint_is ID STATE...
+checkpoint_is() {
+    local id=$1 state
+    state=$(checkpoint_field "$id" state) || return 1
+    shift
+    [[ " $* " == *" $state "* ]]
+}
+
+# checkpoints_are STATE   all three of the control plane
+checkpoints_are() {
+    rekindle_status | jq -e --arg state "$1" --args '[.checkpoints[] | select(.state == $state) | .id] as $there
+        | $ARGS.positional | all(. as $id | $there | index($id))' "${CHECKPOINTS[@]}"
+}
+
+# One line for each checkpoint that differs from the last call; the caller keeps the array STATES_SEEN.
+declare -gA STATES_SEEN=()
+state_changes() {
+    local id state engine reason line
+    while IFS=$'\t' read -r id state engine reason; do
+        line="$state${engine:+ by $engine}"
+        if [[ "${STATES_SEEN[$id]-}" != "$line" ]]; then
+            STATES_SEEN[$id]=$line
+            echo "checkpoint ${id##*.}: $line${reason:+ ($reason)}"
+        fi
+    done < <(rekindle_status 2>/dev/null | jq -r '.checkpoints[]? | [.id, .state, .engine // "", .reason // ""] | @tsv' | tr '\n' '\n')
+}
+
+# Everything as before the power cut: parents run and are Ready, and no copy of ours runs beside them.
+all_handed_back() { parents_ready && checkpoints_are inactive; }
+
+# Manifests of ours that stand in the kubelet's directory.
+our_manifests() { find "$LAB_MANIFEST_DIR" -maxdepth 1 -type f ! -name 'floor*' ! -name 'lab-*' -printf '%f\n'; }
