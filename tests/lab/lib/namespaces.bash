@@ -52,6 +52,7 @@ mountns_make() {
             sh -c "$script && touch $LAB_DIR/run/mountns.ready && exec sleep infinity"
     ) >>"$LAB_DIR/logs/holder.log" 2>&1 </dev/null &
     record holder $!
+    disown $!
     wait_for 10 "the node's mount namespace (log: $LAB_DIR/logs/holder.log)" test -e "$LAB_DIR/run/mountns.ready"
 }
 

@@ -31,6 +31,8 @@ spawn() {
         in_node setsid "$@"
     ) >>"$LAB_DIR/logs/$name.log" 2>&1 </dev/null &
     record "$name" $!
+    # Its death is expected news: the calling shell shall not comment on it.
+    disown $!
     now_ms >"$LAB_DIR/run/$name.started"
 }
 

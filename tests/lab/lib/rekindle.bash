@@ -22,17 +22,14 @@ checkpoints_are() {
         | $ARGS.positional | all(. as $id | $there | index($id))' "${CHECKPOINTS[@]}"
 }
 
-# One line for each checkpoint that differs from the last call; the caller keeps the array STATES_SEEN.
-declare -gA STATES_SEEN=()
+# One line for each checkpoint whose state or engine is another than at the last call.
 state_changes() {
-    local id state engine reason line
-    while IFS=$'\t' read -r id state engine reason; do
-        line="$state${engine:+ by $engine}"
-        if [[ "${STATES_SEEN[$id]-}" != "$line" ]]; then
-            STATES_SEEN[$id]=$line
-            echo "checkpoint ${id##*.}: $line${reason:+ ($reason)}"
-        fi
-    done < <(rekindle_status 2>/dev/null | jq -r '.checkpoints[]? | [.id, .state, .engine // "", .reason // ""] | @tsv' | tr '\n' '\n')
+    local seen="$LAB_DIR/states-seen"
+    rekindle_status 2>/dev/null | jq -r '.checkpoints[]? | [(.id | split(".") | last) + ": " + .state
+        + (if .engine then " by " + .engine else "" end), .reason // ""] | @tsv' >"$seen.new" || return 0
+    touch "$seen"
+    awk -F'\t' 'NR == FNR {seen[$1] = 1; next} !($1 in seen) {print $1 ($2 ? " (" $2 ")" : "")}' "$seen" "$seen.new"
+    [[ ! -s "$seen.new" ]] || mv "$seen.new" "$seen"
 }
 
 # Everything as before the power cut: parents run and are Ready, and no copy of ours runs beside them.
