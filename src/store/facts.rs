@@ -26,6 +26,7 @@ pub fn facts(pod: &Pod, node_name: &str) -> RevisionFacts {
             ),
         ),
         host_network: spec.host_network.unwrap_or_default(),
+        shares_ports: false,
         containers: containers.map(|container| container.name.clone()).collect(),
         images,
         engine_refusal: None,
