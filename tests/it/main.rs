@@ -10,5 +10,6 @@
 mod activation;
 mod config;
 mod handing_over;
+mod properties;
 mod removing;
 mod world;
