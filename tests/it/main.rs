@@ -3,3 +3,4 @@
 
 mod store_revisions;
 mod store_samples;
+mod store_state;
