@@ -28,12 +28,27 @@ pub enum Action {
         /// SIGKILL at once.
         at_once: bool,
     },
+    /// Freeze a container of the parent until the copy has let go of the ports: a parent that
+    /// finds its port taken dies and waits out the kubelet's back-off.
+    PauseParent {
+        /// Whose parent.
+        checkpoint: CheckpointId,
+        /// containerd's container id.
+        container: String,
+    },
     /// Stop the checkpoint's pod of our own engine and forget it there.
     StopEnginePod {
         /// Whose.
         checkpoint: CheckpointId,
         /// SIGKILL at once.
         at_once: bool,
+    },
+    /// Thaw a container of the parent.
+    ResumeParent {
+        /// Whose parent.
+        checkpoint: CheckpointId,
+        /// containerd's container id.
+        container: String,
     },
     /// Store a rendered revision, whole, durably.
     StoreRevision {

@@ -89,7 +89,7 @@ impl<T> Reading<T> {
     }
 
     /// The same reading of something derived from the value.
-    pub fn map<U>(&self, derive: impl FnOnce(&T) -> U) -> Reading<U> {
+    pub fn map<'a, U>(&'a self, derive: impl FnOnce(&'a T) -> U) -> Reading<U> {
         match self {
             Self::Known(value) => Reading::Known(derive(value)),
             Self::Unknown(unseen) => Reading::Unknown(unseen.clone()),

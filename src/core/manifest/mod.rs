@@ -1,5 +1,6 @@
 //! A parent pod becomes a self-contained static pod: manifest plus files.
 
+pub mod finish;
 pub mod rendered;
 
 /// Annotation by which a pod asks to be checkpointed; its value must be exactly `true`.
