@@ -12,4 +12,7 @@ mod config;
 mod handing_over;
 mod properties;
 mod removing;
+mod store_revisions;
+mod store_samples;
+mod store_state;
 mod world;
