@@ -72,7 +72,7 @@ pub const OCCASIONAL: [(&str, &str, &str); 1] = [(
     "Length of the last hand-over, from release to the parent serving",
 )];
 
-/// The published value in the text format of OpenMetrics.
+/// The published value in the text format of `OpenMetrics`.
 #[must_use]
 pub fn render(published: &Published) -> String {
     let mut registry = Registry::default();
