@@ -10,5 +10,9 @@
 mod activation;
 mod config;
 mod handing_over;
+mod properties;
 mod removing;
+mod store_revisions;
+mod store_samples;
+mod store_state;
 mod world;
