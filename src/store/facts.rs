@@ -28,6 +28,7 @@ pub fn facts(pod: &Pod, node_name: &str) -> RevisionFacts {
         host_network: spec.host_network.unwrap_or_default(),
         containers: containers.map(|container| container.name.clone()).collect(),
         images,
+        shares_ports: false,
         engine_refusal: None,
     }
 }

@@ -10,8 +10,12 @@
 mod activation;
 mod config;
 mod handing_over;
+mod manifests_dir;
+mod manifests_watch;
 mod removing;
+mod store_disk;
 mod store_revisions;
 mod store_samples;
 mod store_state;
+mod tidy;
 mod world;
