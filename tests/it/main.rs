@@ -9,6 +9,8 @@
 
 mod activation;
 mod config;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;

@@ -15,6 +15,7 @@ const INSIDE: &str = "REKINDLE_TEST_INSIDE";
 
 /// Runs the test `name` again in a mount namespace of its own, where a tmpfs of `size` is mounted;
 /// there, returns its path. The kernel unmounts it when that process ends, however it ends.
+#[expect(clippy::print_stdout, reason = "what the test said inside")]
 pub fn inside(name: &str, size: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(INSIDE) {
         return Some(path.into());
@@ -47,6 +48,7 @@ pub fn inside(name: &str, size: &str) -> Option<PathBuf> {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{errors}");
     assert!(said.contains("1 passed"), "{said}\n{errors}");
+    println!("{said}");
     None
 }
 
