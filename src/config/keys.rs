@@ -106,6 +106,10 @@ fn paths(r: &mut Reader) -> Paths {
             key("pod_log_dir", "Logs of the pods that our own engine runs."),
             "/var/log/pods",
         ),
+        boot_id_file: r.path(
+            key("boot_id_file", "Where the kernel says which boot this is."),
+            "/proc/sys/kernel/random/boot_id",
+        ),
         state_dir,
         manifest_dir,
     }

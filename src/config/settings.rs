@@ -57,6 +57,8 @@ pub struct Paths {
     pub manifest_staging_dir: PathBuf,
     /// Logs of pods that our own engine runs.
     pub pod_log_dir: PathBuf,
+    /// Where the kernel says which boot this is.
+    pub boot_id_file: PathBuf,
 }
 
 /// The local socket.

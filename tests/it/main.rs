@@ -14,6 +14,7 @@ mod failpoints;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;
+mod properties;
 mod removing;
 mod store_disk;
 mod store_revisions;

@@ -1,0 +1,37 @@
+//! `$(NAME)` in commands, arguments and environments, and how to keep a value from it.
+//! Source: Kubernetes 1.20 `third_party/forked/golang/expansion/expand.go`.
+
+/// Replaces each `$(NAME)` of `input` by what `value_of` says; an unknown name stays as it is
+/// written, `$$` becomes `$`, any other `$` stays.
+pub fn expand<'v>(input: &str, value_of: impl Fn(&str) -> Option<&'v str>) -> String {
+    let mut output = String::with_capacity(input.len());
+    let mut rest = input;
+    while let Some(at) = rest.find('$') {
+        output.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            output.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|r| r.split_once(')')) {
+            match value_of(name) {
+                Some(value) => output.push_str(value),
+                None => {
+                    output.push_str("$(");
+                    output.push_str(name);
+                    output.push(')');
+                }
+            }
+            rest = after;
+        } else {
+            output.push('$');
+        }
+    }
+    output.push_str(rest);
+    output
+}
+
+/// A text that [`expand`] turns back into `value`, whatever variables there are.
+#[must_use]
+pub fn literal(value: &str) -> String {
+    value.replace('$', "$$")
+}
