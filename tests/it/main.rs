@@ -9,10 +9,17 @@
 
 mod activation;
 mod config;
+mod engines;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod handing_over;
+mod manifests_dir;
+mod manifests_watch;
 mod properties;
 mod removing;
+mod store_disk;
 mod store_revisions;
 mod store_samples;
 mod store_state;
+mod tidy;
 mod world;
