@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod list;
+pub mod render;
 pub mod show;
 
 use clap::Subcommand;
@@ -23,6 +24,9 @@ pub enum Command {
     /// Show how the candidate revision differs from the good one
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::Options),
+    /// Show what would be stored for the parents in a list of pods
+    #[command(after_help = render::EXAMPLES)]
+    Render(render::Options),
 }
 
 /// Carries one out.
@@ -34,6 +38,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::List(options) => list::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
         Command::Diff(options) => diff::run(global, &options, out),
+        Command::Render(options) => render::run(global, &options, out),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod check_config;
 pub mod checkpoint;
+pub mod checkpoint_render;
 pub mod completions;
 pub mod exit;
 pub mod logging;

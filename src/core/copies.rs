@@ -122,13 +122,20 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// Has our own engine run `revision`. Call only once the static pod is verified gone.
+    /// Has our own engine run `revision`, once the static pod is verified gone.
     pub(crate) fn run_in_engine(
         &self,
         id: &CheckpointId,
         revision: &RevisionId,
         actions: &mut Vec<Action>,
     ) {
+        let stop = Stop {
+            at_once: true,
+            kill: true,
+        };
+        if !self.stop_static_pod(id, actions, stop) {
+            return;
+        }
         let checkpoint = id.clone();
         match self.engine {
             Reading::Known(None) => {

@@ -236,13 +236,7 @@ fn activating(
             )
         }
         Engine::Containerd => {
-            let stop = Stop {
-                at_once: true,
-                kill: true,
-            };
-            if step.copies.stop_static_pod(step.id, step.actions, stop) {
-                step.copies.run_in_engine(step.id, revision, step.actions);
-            }
+            step.copies.run_in_engine(step.id, revision, step.actions);
             format!(
                 "waits for the containerd engine ({}): {reason}",
                 step.copies.engine_words()

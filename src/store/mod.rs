@@ -19,7 +19,6 @@
 
 pub mod dir;
 pub mod durable;
-mod facts;
 pub mod inventory;
 pub mod marks;
 mod rebuild;

@@ -9,6 +9,16 @@
 
 mod activation;
 mod config;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod handing_over;
+mod manifests_dir;
+mod manifests_watch;
+mod properties;
 mod removing;
+mod store_disk;
+mod store_revisions;
+mod store_samples;
+mod store_state;
+mod tidy;
 mod world;

@@ -1,7 +1,32 @@
 //! A parent pod becomes a self-contained static pod: manifest plus files.
+//!
+//! Reading order: [`parent`] says which pods are parents and under which key, [`list`] finds them
+//! in a kubelet's answer, [`needs`] says what must be read for them, [`render`] makes the
+//! checkpoint. Nothing here does I/O; reading Secrets and writing files are the adapters' work.
 
+mod access;
+mod digest;
+mod downward;
+mod env;
+pub mod expand;
+pub mod facts;
+mod findings;
 pub mod finish;
+pub mod gathered;
+pub mod list;
+mod mounts;
+pub mod names;
+pub mod needs;
+pub mod parent;
+mod payload;
+mod quantity;
+pub mod references;
+pub mod render;
 pub mod rendered;
+mod spec;
+mod tree;
+pub mod unknown;
+mod volumes;
 
 /// Annotation by which a pod asks to be checkpointed; its value must be exactly `true`.
 pub const ANNOTATION_PARENT: &str = "checkpointer.alpha.coreos.com/checkpoint";

@@ -1,0 +1,142 @@
+//! What decisions and our own engine need to know of a static pod.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+use super::names::mirror_name;
+use super::needs::all_containers;
+use super::volumes::kinds;
+use crate::core::observed::RevisionFacts;
+
+/// Facts of a rendered or stored static pod on the node `node_name`.
+#[must_use]
+pub fn facts(static_pod: &Pod, node_name: &str) -> RevisionFacts {
+    let meta = &static_pod.metadata;
+    let name = meta.name.as_deref().unwrap_or_default();
+    let spec = static_pod.spec.as_ref();
+    let images: BTreeSet<String> = spec
+        .into_iter()
+        .flat_map(all_containers)
+        .filter_map(|container| container.image.clone())
+        .collect();
+    let reasons = spec.map_or_else(|| vec!["it has no spec".to_owned()], engine_refusals);
+    RevisionFacts {
+        static_pod: (
+            meta.namespace.as_deref().unwrap_or("default").to_owned(),
+            mirror_name(name, node_name),
+        ),
+        host_network: spec.and_then(|spec| spec.host_network) == Some(true),
+        shares_ports: spec.is_some_and(|spec| spec.containers.iter().any(shares_ports)),
+        containers: spec
+            .iter()
+            .flat_map(|spec| spec.containers.iter())
+            .map(|container| container.name.clone())
+            .collect(),
+        images: images.into_iter().collect(),
+        engine_refusal: (!reasons.is_empty()).then(|| reasons.join("; ")),
+    }
+}
+
+/// The container lets another process listen on its port beside it (`SO_REUSEPORT`).
+///
+/// Source: kube-apiserver 1.20 and later, flag `--permit-port-sharing`.
+fn shares_ports(container: &Container) -> bool {
+    let words = [&container.command, &container.args];
+    words.into_iter().flatten().flatten().any(|word| {
+        matches!(
+            word.as_str(),
+            "--permit-port-sharing" | "--permit-port-sharing=true"
+        )
+    })
+}
+
+/// Every reason why our own engine does not run this pod.
+fn engine_refusals(spec: &PodSpec) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut refuse = |unless: bool, reason: &str| {
+        if !unless {
+            reasons.push(reason.to_owned());
+        }
+    };
+    let security = spec.security_context.as_ref();
+    refuse(
+        spec.host_network == Some(true),
+        "it does not use the host's network",
+    );
+    refuse(
+        spec.share_process_namespace != Some(true) || spec.containers.len() < 2,
+        "its containers share a process namespace",
+    );
+    refuse(
+        spec.host_users != Some(false),
+        "it has a user namespace of its own",
+    );
+    refuse(!spec.containers.is_empty(), "it has no containers");
+    refuse(
+        security.is_none_or(|s| s.sysctls.as_ref().is_none_or(Vec::is_empty)),
+        "it sets sysctls",
+    );
+    let windows = spec.os.as_ref().is_some_and(|os| os.name == "windows")
+        || security.is_some_and(|s| s.windows_options.is_some());
+    refuse(!windows, "it is made for Windows");
+    for volume in spec.volumes.iter().flatten() {
+        for kind in kinds(volume) {
+            let known = matches!(kind.as_str(), "hostPath" | "emptyDir" | "downwardAPI");
+            refuse(known, &format!("volume {} is of kind {kind}", volume.name));
+        }
+        let medium = volume
+            .empty_dir
+            .as_ref()
+            .and_then(|dir| dir.medium.as_deref());
+        refuse(
+            matches!(medium, None | Some("" | "Memory")),
+            &format!("volume {} is in huge pages", volume.name),
+        );
+    }
+    for container in spec.init_containers.iter().flatten() {
+        refuse(
+            container.restart_policy.is_none(),
+            &format!("init container {} runs beside the others", container.name),
+        );
+    }
+    for container in all_containers(spec) {
+        for reason in container_refusals(container) {
+            refuse(false, &format!("container {} {reason}", container.name));
+        }
+    }
+    reasons
+}
+
+fn container_refusals(container: &Container) -> Vec<&'static str> {
+    let security = container.security_context.as_ref();
+    let devices = container
+        .volume_devices
+        .as_ref()
+        .is_some_and(|list| !list.is_empty());
+    let windows = security.is_some_and(|s| s.windows_options.is_some());
+    let unmasked = security.is_some_and(|s| s.proc_mount.as_deref() == Some("Unmasked"));
+    let rules = container
+        .restart_policy_rules
+        .as_ref()
+        .is_some_and(|list| !list.is_empty());
+    let file = container.env.iter().flatten().any(|variable| {
+        variable
+            .value_from
+            .as_ref()
+            .is_some_and(|from| from.file_key_ref.is_some())
+    });
+    let reasons = [
+        (devices, "uses block devices"),
+        (windows, "is made for Windows"),
+        (unmasked, "wants an unmasked /proc"),
+        (rules, "has restart rules of its own"),
+        (file, "takes environment variables from files"),
+        (container.image.is_none(), "names no image"),
+    ];
+    reasons
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, reason)| reason)
+        .collect()
+}
