@@ -8,12 +8,16 @@
 )]
 
 mod activation;
+mod api;
+mod api_bounds;
+mod api_peers;
 mod config;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;
+mod metrics;
 mod properties;
 mod removing;
 mod store_disk;
