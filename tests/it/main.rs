@@ -8,6 +8,9 @@
 )]
 
 mod activation;
+mod api;
+mod api_bounds;
+mod api_peers;
 mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
@@ -15,6 +18,7 @@ mod failpoints;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;
+mod metrics;
 mod properties;
 mod removing;
 mod store_disk;
