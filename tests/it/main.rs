@@ -11,6 +11,8 @@ mod activation;
 mod config;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod failpoints_power;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;
