@@ -92,6 +92,7 @@ pub mod core;
 pub mod daemon;
 pub mod engine;
 pub mod failpoints;
+pub mod fetch;
 pub mod kubelet;
 pub mod manifests;
 pub mod metrics;

@@ -63,6 +63,14 @@ impl Unseen {
             detail: detail.into(),
         }
     }
+
+    /// An unseen reading with an error and all its causes as the text for people.
+    #[must_use]
+    pub fn because(kind: UnseenKind, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let texts: Vec<String> = causes.map(ToString::to_string).collect();
+        Self::new(kind, texts.join(": "))
+    }
 }
 
 impl<T> Reading<T> {

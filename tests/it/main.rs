@@ -9,6 +9,7 @@
 
 mod activation;
 mod config;
+mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 #[cfg(feature = "failpoints")]

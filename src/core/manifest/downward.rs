@@ -115,8 +115,8 @@ fn quoted(text: &str) -> String {
             '\u{8}' => output.push_str("\\b"),
             '\u{b}' => output.push_str("\\v"),
             '\u{c}' => output.push_str("\\f"),
-            c if c < ' ' || c == '\u{7f}' => output.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() => output.push_str(&format!("\\u{:04x}", c as u32)),
+            c if c.is_ascii_control() => output.extend(format!("\\x{:02x}", c as u32).chars()),
+            c if c.is_control() => output.extend(format!("\\u{:04x}", c as u32).chars()),
             c => output.push(c),
         }
     }

@@ -13,13 +13,10 @@ pub fn expand<'v>(input: &str, value_of: impl Fn(&str) -> Option<&'v str>) -> St
             output.push('$');
             rest = after;
         } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|r| r.split_once(')')) {
-            match value_of(name) {
-                Some(value) => output.push_str(value),
-                None => {
-                    output.push_str("$(");
-                    output.push_str(name);
-                    output.push(')');
-                }
+            if let Some(value) = value_of(name) {
+                output.push_str(value);
+            } else {
+                output.extend(["$(", name, ")"]);
             }
             rest = after;
         } else {

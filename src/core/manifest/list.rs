@@ -66,10 +66,9 @@ pub fn pod_list(bytes: &[u8]) -> Result<Vec<ListedPod>, ListError> {
     if kind != "PodList" && kind != "List" {
         return Err(ListError::Kind(kind.chars().take(80).collect()));
     }
-    let items = document
-        .items
-        .ok_or(ListError::NoItems)?
-        .unwrap_or_default();
+    let Items::Listed(items) = document.items else {
+        return Err(ListError::NoItems);
+    };
     let items = items.iter().enumerate();
     items.map(|(index, raw)| item(index, raw)).collect()
 }
@@ -167,15 +166,23 @@ fn item(index: usize, raw: &RawValue) -> Result<ListedPod, ListError> {
 struct Document<'a> {
     #[serde(borrow)]
     kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    items: Option<Option<Vec<&'a RawValue>>>,
+    #[serde(borrow, default)]
+    items: Items<'a>,
 }
 
 /// Tells `items: null` (empty) from no `items` (not a pod list).
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<Vec<&'a RawValue>>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+#[derive(Default)]
+enum Items<'a> {
+    #[default]
+    Absent,
+    Listed(Vec<&'a RawValue>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let items: Option<Vec<&'a RawValue>> = Option::deserialize(deserializer)?;
+        Ok(Self::Listed(items.unwrap_or_default()))
+    }
 }
 
 #[derive(Deserialize)]

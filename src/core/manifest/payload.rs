@@ -87,7 +87,7 @@ impl Payload {
                 }
                 None if declared.optional == Some(true) => {}
                 None => {
-                    findings.refuse(format!("{user} needs the missing key {}", shown(&item.key)))
+                    findings.refuse(format!("{user} needs the missing key {}", shown(&item.key)));
                 }
             }
         }

@@ -41,7 +41,7 @@ pub(super) fn in_divisors(quantity: i128, divisor: i128, unit: i128) -> Option<i
 }
 
 fn divide_up(value: i128, by: i128) -> Option<i128> {
-    Some(value.checked_add(by)?.checked_sub(1)?.checked_div(by)?)
+    value.checked_add(by)?.checked_sub(1)?.checked_div(by)
 }
 
 /// Multiplier and divisor of a suffix.

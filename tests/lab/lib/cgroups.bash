@@ -39,6 +39,19 @@ cgroup_make() {
             done
         done
     done
+    cgroup_prefer
+}
+
+# What else the machine does shall not decide what is measured here: the node goes first when processors are short.
+cgroup_prefer() {
+    local d
+    for d in "${LAB_CGROUP%%/*}" "$LAB_CGROUP"; do
+        if cgroup_unified; then
+            echo 10000 >"/sys/fs/cgroup/$d/cpu.weight" 2>/dev/null || true
+        else
+            echo 262144 >"/sys/fs/cgroup/cpu/$d/cpu.shares" 2>/dev/null || true
+        fi
+    done
 }
 
 # Moves the calling shell; to be called in a subshell that then becomes the daemon.
