@@ -15,6 +15,8 @@ mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod failpoints_power;
 mod handing_over;
 mod manifests_dir;
 mod manifests_watch;
