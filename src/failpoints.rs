@@ -1,1 +1,82 @@
-//! Named crash points of the kill tests.
+//! Named crash points of the kill tests: between every two steps of every file operation.
+//!
+//! With the feature `failpoints`, `REKINDLE_KILL_AT=<name>[:n]` makes the process send itself
+//! SIGKILL at the n-th time it comes by (default 1). Without the feature, [`hit`] is empty.
+//!
+//! The crate `fail` is not used: its actions are panic, return, sleep and print, none of which is
+//! a kill. A panic unwinds in tests and runs the destructors that a kill must not run, and a
+//! callback that kills would have to be registered in every process before the first point.
+
+/// Every crash point there is. A test proves that this table and the calls in `src` agree.
+pub const ALL: &[&str] = &[
+    "durable.temp-created",
+    "durable.temp-half-written",
+    "durable.temp-written",
+    "durable.temp-attributed",
+    "durable.temp-synced",
+    "durable.renamed",
+    "durable.rename-synced",
+    "durable.unlinking",
+    "durable.unlinked",
+    "durable.unlink-synced",
+    "durable.directory-made",
+    "durable.directory-synced",
+    "durable.link-made",
+    "durable.link-renamed",
+    "durable.moved",
+    "durable.move-synced",
+    "durable.discard-moved",
+    "durable.discarded",
+    "durable.tree-begun",
+    "durable.tree-file-made",
+    "durable.tree-directory-synced",
+    "durable.tree-synced",
+    "durable.tree-renamed",
+    "durable.tree-rename-synced",
+    "state.good-marked",
+    "state.previous-kept",
+    "state.committed",
+    "state.reserve-released",
+    "revision.place-made",
+    "revision.damaged-moved",
+    "revision.stored",
+    "revision.dropped",
+    "checkpoint.older-removed",
+    "checkpoint.removed",
+    "manifest.written",
+    "manifest.removed",
+];
+
+/// Passes the crash point `name`, which must be in [`ALL`].
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn hit(_name: &'static str) {}
+
+/// Passes the crash point `name`, which must be in [`ALL`]; ends the process there if asked to.
+#[cfg(feature = "failpoints")]
+pub fn hit(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static TARGET: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    let target = TARGET.get_or_init(|| {
+        let text = std::env::var_os("REKINDLE_KILL_AT")?.into_string().ok()?;
+        Some(match text.rsplit_once(':') {
+            Some((name, count)) => (name.to_owned(), count.parse().unwrap_or(1)),
+            None => (text, 1),
+        })
+    });
+    let Some((wanted, count)) = target else {
+        return;
+    };
+    if wanted != name || PASSED.fetch_add(1, Ordering::SeqCst) + 1 != *count {
+        return;
+    }
+    // Nothing may run after the kill, not even the caller's next line.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,4 +1,87 @@
-//! Rekindle brings a lost Kubernetes control plane back by itself.
+//! # Rekindle: architecture
+//!
+//! Rekindle runs on Kubernetes control-plane nodes ("masters") and brings a lost self-hosted
+//! control plane back by itself. It keeps *checkpoints* of critical pods on the node's disk and
+//! *activates* them when their parents are gone: after a reboot the kubelet has no API server to
+//! ask what to run, so somebody on the node must remember.
+//!
+//! ## The loop
+//!
+//! ```text
+//!  observe (each source may fail alone)      decide (pure)              commit     execute
+//!  containerd · kubelet · manifests     ─►  core::decide(observed,  ─►  state  ─►  manifests
+//!  API server · engine · probes · store      stored, policy, now)       file       containerd
+//!        ▲                                        │                                engine · store
+//!        └── every source is its own task ────────┴─► report ─► socket, metrics, STATUS=
+//! ```
+//!
+//! Events only wake the loop ([`daemon`]); the next observation decides. Each source is a task
+//! that publishes its latest [`core::reading::Reading`]; a source that hangs makes its own reading
+//! unknown and stops nothing else.
+//!
+//! ## Where to look
+//!
+//! | question | place |
+//! |---|---|
+//! | where is it decided? | [`core::decide::decide`]; the state machine of one checkpoint is `core/phase.rs`, hand-over `core/handover.rs`, removal `core/removal.rs`, learning `core/learn.rs` |
+//! | what may a decision know? | [`core::observed::Observed`], [`core::stored::Stored`], [`core::policy::Policy`] |
+//! | what can it ask for? | [`core::action::Action`]; carried out in `daemon/execute.rs` |
+//! | how does a pod become a static pod? | [`core::manifest`] |
+//! | containerd | [`containerd`] (what runs, images, kill, exec) and [`engine`] (running pods ourselves) |
+//! | kubelet | [`kubelet`] (its list of pods) and [`manifests`] (its static pod directory) |
+//! | API server | [`apiserver`]: the pods of this node, their Secrets and ConfigMaps, by watch |
+//! | disk | [`store`]: the one writer of files, the state, the revisions |
+//! | probes | [`probe`] |
+//! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
+//! | configuration | [`config`]; `config/keys.rs` declares each key once |
+//!
+//! Dependencies point `cli → api → daemon → adapters → core`. Adapters never import each other;
+//! the daemon wires them (`daemon/sources.rs`).
+//!
+//! ## Two engines
+//!
+//! An activated checkpoint is run by the *kubelet* (a manifest in its static pod directory) or,
+//! when the kubelet does not run it within a deadline, by our own *engine* through containerd.
+//! Never by both: the manifest is verified gone before the engine starts, and the reverse.
+//!
+//! ## Hand-over
+//!
+//! Copy and parent of a host-network pod want the same port, and a parent that finds it taken
+//! waits out the kubelet's back-off. So the copy is killed when the parent's container is created,
+//! and the parent is frozen until the copy has let go (`core/handover.rs`). A parent that then
+//! does not serve in time gives the checkpoint back, with growing back-off.
+//!
+//! ## Invariants
+//!
+//! 1. `core` does no I/O, knows no time but its argument, and cannot fail
+//!    (`tidy::core_does_no_io_and_reads_no_clock`).
+//! 2. Unknown never moves anything towards starting a second copy or removing one
+//!    (`activation::c01_silent_containerd_changes_nothing`, `properties::unknown_never_removes`).
+//! 3. Only the API server may say that a parent is deleted, twice, and never about every checkpoint
+//!    of a node at once (`removing::c04_an_empty_answer_removes_nothing`,
+//!    `removing::c24_a_moved_parent_is_removed_here_after_the_grace_period_and_two_answers`).
+//! 4. A revision replaces the last known good one only after its parent has been Ready and serving
+//!    for a while (`activation::c06_a_bad_spec_never_replaces_the_good_revision`).
+//! 5. A checkpoint is activated only whole: data first, manifest last, both fsynced
+//!    (`kill_tests`, with the feature `failpoints`).
+//! 6. Never two copies of one checkpoint: `properties::never_two_copies_asked_for`,
+//!    `activation::the_engine_waits_for_the_static_pod_to_be_gone`.
+//! 7. Nothing is deleted before its replacement is proven; a removed checkpoint is moved aside
+//!    (`activation::c18_a_changed_secret_becomes_good_only_when_proven_and_the_old_revision_stays_until_then`).
+//! 8. The next state is on disk before its actions start; every action may be repeated; a kill at
+//!    any instant converges (`kill_tests`, and the lab's `D01-kill-9-of-the-daemon`).
+//! 9. Running means the *parent's* sandbox, never our own copy
+//!    (`activation::c21_after_a_power_cut_all_come_back_at_once_and_are_verified`).
+//! 10. One task owns the state; socket and metrics read a published copy ([`daemon::publish`]).
+//! 11. One module writes files ([`store::durable`]), one reads the clock ([`daemon::clock`])
+//!     (`tidy`, and `disallowed-methods` of clippy).
+//! 12. No secret value is ever logged, shown, or readable by another user than root
+//!     (`store`, `manifest` tests on `Debug` and modes).
+//!
+//! ## What is not here yet
+//!
+//! Backups, `recover`, `start`, `cleanup` and recovery mode have their places in the design and no
+//! code yet.
 
 pub mod api;
 pub mod apiserver;
@@ -9,6 +92,7 @@ pub mod core;
 pub mod daemon;
 pub mod engine;
 pub mod failpoints;
+pub mod fetch;
 pub mod kubelet;
 pub mod manifests;
 pub mod metrics;

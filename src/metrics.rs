@@ -1,1 +1,224 @@
-//! Prometheus metrics, rendered from the published report.
+//! Prometheus metrics, rendered from one published value; no global, no registration elsewhere.
+//!
+//! The README's table of metrics is compared with [`TABLE`] by a test, and [`TABLE`] with what is
+//! rendered. Every label comes from a closed set or is the id of a checkpoint.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::core::report::State;
+use crate::daemon::publish::Published;
+
+/// Content type of what [`render`] returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Names as they are scraped, labels, and meaning.
+pub const TABLE: [(&str, &str, &str); 11] = [
+    (
+        "rekindle_build_info",
+        "version",
+        "Version of the daemon, always 1",
+    ),
+    (
+        "rekindle_source_up",
+        "source",
+        "1 while the source answers, else 0",
+    ),
+    (
+        "rekindle_source_state_seconds",
+        "source",
+        "How long the source has been so",
+    ),
+    ("rekindle_checkpoints", "state", "Checkpoints in this state"),
+    (
+        "rekindle_checkpoint_state",
+        "checkpoint, state",
+        "1 for the state that the checkpoint is in",
+    ),
+    (
+        "rekindle_checkpoint_handover_failures",
+        "checkpoint",
+        "Failed hand-overs in a row",
+    ),
+    (
+        "rekindle_missing_images",
+        "",
+        "Images that checkpoints need and that are not proven present",
+    ),
+    ("rekindle_problems", "", "Problems that need an operator"),
+    ("rekindle_turns_total", "", "Completed turns of the loop"),
+    (
+        "rekindle_turn_duration_seconds",
+        "",
+        "Duration of the last turn",
+    ),
+    (
+        "rekindle_actions_total",
+        "action, outcome",
+        "Actions carried out",
+    ),
+];
+/// Metrics that are there only once there is something to tell.
+pub const OCCASIONAL: [(&str, &str, &str); 1] = [(
+    "rekindle_handover_gap_seconds",
+    "",
+    "Length of the last hand-over, from release to the parent serving",
+)];
+
+/// The published value in the text format of `OpenMetrics`.
+#[must_use]
+pub fn render(published: &Published) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(published.clone())));
+    let mut text = String::new();
+    // Writing to a String cannot fail; an encoder's own failure leaves a text without its end
+    // mark, which a scraper refuses.
+    if let Err(error) = encode(&mut text, &registry) {
+        tracing::error!(%error, "metrics cannot be rendered");
+    }
+    text
+}
+
+#[derive(Debug)]
+struct Scrape(Published);
+
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let report = &*self.0.report;
+        let counters = &*self.0.counters;
+        let mut out = Out(&mut encoder);
+        out.gauges(
+            "rekindle_build_info",
+            [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        )?;
+        let up = report.sources.iter().map(|source| {
+            let up = f64::from(u8::from(source.unknown.is_none()));
+            ([("source", source.name.as_str())], up)
+        });
+        out.gauges("rekindle_source_up", up)?;
+        let since = report.sources.iter().map(|source| {
+            (
+                [("source", source.name.as_str())],
+                seconds(source.since_seconds),
+            )
+        });
+        out.gauges("rekindle_source_state_seconds", since)?;
+        let by_state = State::ALL.map(|state| {
+            let count = report
+                .checkpoints
+                .iter()
+                .filter(|c| c.state == state)
+                .count();
+            ([("state", state.word())], number(count))
+        });
+        out.gauges("rekindle_checkpoints", by_state)?;
+        let states = report.checkpoints.iter().flat_map(|checkpoint| {
+            State::ALL.map(|state| {
+                let labels = [
+                    ("checkpoint", checkpoint.id.as_str()),
+                    ("state", state.word()),
+                ];
+                (labels, f64::from(u8::from(checkpoint.state == state)))
+            })
+        });
+        out.gauges("rekindle_checkpoint_state", states)?;
+        let failures = report.checkpoints.iter().map(|checkpoint| {
+            let labels = [("checkpoint", checkpoint.id.as_str())];
+            (labels, f64::from(checkpoint.handover_failures))
+        });
+        out.gauges("rekindle_checkpoint_handover_failures", failures)?;
+        out.gauge(
+            "rekindle_missing_images",
+            number(report.missing_images.len()),
+        )?;
+        out.gauge("rekindle_problems", number(report.problems.len()))?;
+        out.counters("rekindle_turns_total", [([], counters.turns)])?;
+        out.gauge("rekindle_turn_duration_seconds", counters.last_turn_seconds)?;
+        let actions = counters.actions.iter().map(|((action, outcome), count)| {
+            ([("action", *action), ("outcome", *outcome)], *count)
+        });
+        out.counters("rekindle_actions_total", actions)?;
+        if let Some(gap) = counters.last_handover_seconds {
+            out.gauge("rekindle_handover_gap_seconds", gap)?;
+        }
+        Ok(())
+    }
+}
+
+struct Out<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+
+impl Out<'_, '_> {
+    fn gauge(&mut self, name: &str, value: f64) -> fmt::Result {
+        self.gauges(name, [([], value)])
+    }
+
+    fn gauges<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = (Labels<'l, N>, f64)>,
+    ) -> fmt::Result {
+        let values = values
+            .into_iter()
+            .map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, name, MetricType::Gauge, values)
+    }
+
+    fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
+    ) -> fmt::Result {
+        let values = values
+            .into_iter()
+            .map(|(labels, value)| (labels, ConstCounter::new(value)));
+        // The encoder adds the suffix of a counter itself.
+        let stem = name.strip_suffix("_total").unwrap_or(name);
+        self.family(name, stem, MetricType::Counter, values)
+    }
+
+    fn family<'l, const N: usize, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        stem: &str,
+        kind: MetricType,
+        values: impl Iterator<Item = (Labels<'l, N>, M)>,
+    ) -> fmt::Result {
+        let help = TABLE
+            .iter()
+            .chain(&OCCASIONAL)
+            .find(|row| row.0 == name)
+            .map_or("", |row| row.2);
+        let mut family = self.0.encode_descriptor(stem, help, None, kind)?;
+        for (labels, metric) in values {
+            if N == 0 {
+                // Without this an unlabelled metric is written with empty braces.
+                metric.encode(family.encode_family(&NO_LABELS)?)?;
+            } else {
+                metric.encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+/// Counts and durations here stay far below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn seconds(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "see seconds()")]
+fn number(value: usize) -> f64 {
+    value as f64
+}

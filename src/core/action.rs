@@ -3,18 +3,18 @@
 use super::id::{CheckpointId, PodRef, RevisionId};
 
 /// One thing to do. Variants stand in the order in which one turn carries them out: what stops
-/// comes before what starts, removal comes last.
+/// comes before what starts, removal comes last. A copy's tasks are killed just before its manifest
+/// goes: the kubelet looks only once a second.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// Remove our manifest from the static pod directory.
-    RemoveManifest {
-        /// Whose.
+    /// First of all, for its port is fought for in the milliseconds after its start: freeze a
+    /// container of the parent until the copy has let go of the ports: a parent that
+    /// finds its port taken dies and waits out the kubelet's back-off.
+    PauseParent {
+        /// Whose parent.
         checkpoint: CheckpointId,
-    },
-    /// Remove a file in the static pod directory that is ours by name but broken.
-    RemoveDamagedManifest {
-        /// Its name.
-        file: String,
+        /// containerd's container id.
+        container: String,
     },
     /// Kill the tasks of our static pod through containerd, at once (SIGKILL: the port is needed)
     /// or by the pod's grace period.
@@ -34,6 +34,23 @@ pub enum Action {
         checkpoint: CheckpointId,
         /// SIGKILL at once.
         at_once: bool,
+    },
+    /// Remove our manifest from the static pod directory.
+    RemoveManifest {
+        /// Whose.
+        checkpoint: CheckpointId,
+    },
+    /// Remove a file in the static pod directory that is ours by name but broken.
+    RemoveDamagedManifest {
+        /// Its name.
+        file: String,
+    },
+    /// Thaw a container of the parent.
+    ResumeParent {
+        /// Whose parent.
+        checkpoint: CheckpointId,
+        /// containerd's container id.
+        container: String,
     },
     /// Store a rendered revision, whole, durably.
     StoreRevision {
@@ -79,4 +96,46 @@ pub enum Action {
     },
     /// Ask the API server for a complete list now (the second answer of invariant 3).
     ConfirmWithApi,
+}
+
+impl Action {
+    /// The kind in one word, for logs and metric labels.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::PauseParent { .. } => "pause-parent",
+            Self::KillStaticPod { .. } => "kill-static-pod",
+            Self::StopEnginePod { .. } => "stop-engine-pod",
+            Self::RemoveManifest { .. } => "remove-manifest",
+            Self::RemoveDamagedManifest { .. } => "remove-damaged-manifest",
+            Self::ResumeParent { .. } => "resume-parent",
+            Self::StoreRevision { .. } => "store-revision",
+            Self::WriteManifest { .. } => "write-manifest",
+            Self::StartEnginePod { .. } => "start-engine-pod",
+            Self::PinImage { .. } => "pin-image",
+            Self::DropRevision { .. } => "drop-revision",
+            Self::RemoveCheckpoint { .. } => "remove-checkpoint",
+            Self::ConfirmWithApi => "confirm-with-api",
+        }
+    }
+
+    /// The checkpoint it is about, if any.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&CheckpointId> {
+        match self {
+            Self::PauseParent { checkpoint, .. }
+            | Self::KillStaticPod { checkpoint, .. }
+            | Self::StopEnginePod { checkpoint, .. }
+            | Self::RemoveManifest { checkpoint }
+            | Self::ResumeParent { checkpoint, .. }
+            | Self::StoreRevision { checkpoint, .. }
+            | Self::WriteManifest { checkpoint, .. }
+            | Self::StartEnginePod { checkpoint, .. }
+            | Self::DropRevision { checkpoint, .. }
+            | Self::RemoveCheckpoint { checkpoint } => Some(checkpoint),
+            Self::RemoveDamagedManifest { .. } | Self::PinImage { .. } | Self::ConfirmWithApi => {
+                None
+            }
+        }
+    }
 }

@@ -1,11 +1,19 @@
 //! Decisions: total functions of (observed, stored, policy, now). No I/O, no clock, no failure.
 
 pub mod action;
+mod copies;
+pub mod decide;
+mod explain;
+mod handover;
 pub mod id;
+mod learn;
 pub mod manifest;
 pub mod observed;
+mod phase;
 pub mod policy;
 pub mod reading;
+mod removal;
 pub mod report;
 pub mod stored;
 pub mod time;
+mod view;

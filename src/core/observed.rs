@@ -194,8 +194,11 @@ pub enum ImagePresence {
 pub struct RevisionFacts {
     /// Namespace and name (with the `-<node>` suffix) of the static pod it becomes.
     pub static_pod: (String, String),
-    /// Host network: may run on our own engine, and fights for ports.
+    /// Host network: may run on our own engine, and its copy wants the same ports.
     pub host_network: bool,
+    /// Copy and parent may listen on one port together (`--permit-port-sharing` of
+    /// kube-apiserver, 1.20 and later): no port to hand over.
+    pub shares_ports: bool,
     /// Container names of the pod, without init containers.
     pub containers: Vec<String>,
     /// Images it needs, pause image excluded.

@@ -36,29 +36,3 @@ pub struct Policy {
     /// How long such a controller must be gone first.
     pub rescue_delay: Duration,
 }
-
-#[cfg(test)]
-impl Policy {
-    /// The defaults of the configuration file, for tests.
-    #[must_use]
-    pub fn for_tests(node_name: &str) -> Self {
-        let rescue = ["kube-controller-manager", "kube-scheduler"]
-            .iter()
-            .filter_map(|name| CheckpointId::new("deployment", "kube-system", name).ok())
-            .collect();
-        Self {
-            node_name: node_name.to_owned(),
-            ready: Duration::from_secs(10),
-            activation_delay: Duration::from_secs(15),
-            grace_period: Duration::from_secs(300),
-            kubelet_deadline: Duration::from_secs(60),
-            stop_deadline: Duration::from_secs(10),
-            handover_deadline: Duration::from_secs(45),
-            handover_backoff: Duration::from_secs(5),
-            handover_backoff_limit: Duration::from_secs(600),
-            engine_enabled: true,
-            rescue,
-            rescue_delay: Duration::from_secs(30),
-        }
-    }
-}

@@ -63,6 +63,14 @@ impl Unseen {
             detail: detail.into(),
         }
     }
+
+    /// An unseen reading with an error and all its causes as the text for people.
+    #[must_use]
+    pub fn because(kind: UnseenKind, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let texts: Vec<String> = causes.map(ToString::to_string).collect();
+        Self::new(kind, texts.join(": "))
+    }
 }
 
 impl<T> Reading<T> {
@@ -89,7 +97,7 @@ impl<T> Reading<T> {
     }
 
     /// The same reading of something derived from the value.
-    pub fn map<U>(&self, derive: impl FnOnce(&T) -> U) -> Reading<U> {
+    pub fn map<'a, U>(&'a self, derive: impl FnOnce(&'a T) -> U) -> Reading<U> {
         match self {
             Self::Known(value) => Reading::Known(derive(value)),
             Self::Unknown(unseen) => Reading::Unknown(unseen.clone()),

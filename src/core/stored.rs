@@ -1,4 +1,9 @@
 //! What survives a restart of the daemon. Written before the actions that follow from it.
+//!
+//! Unknown fields are ignored and missing ones take their default, so that a neighbouring version
+//! can read what this one wrote (scenario C12). A new field therefore needs a default that is
+//! right for a state that lacks it; a new variant of [`Phase`] or [`Engine`], or a new meaning, is
+//! a new major version of the state file (`store::sealed`).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +14,7 @@ use super::time::Moment;
 
 /// The daemon's memory. `Moment`s belong to `boot_id`; see [`Stored::in_boot`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Stored {
     /// Boot in which the moments below were taken.
     pub boot_id: String,
@@ -19,7 +24,7 @@ pub struct Stored {
 
 /// One checkpoint's memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Checkpoint {
     /// Last known good revision: the one that is activated. `None` while still learning.
     pub good: Option<RevisionId>,
@@ -43,7 +48,6 @@ pub struct Checkpoint {
 
 /// A revision on its way to be the good one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Candidate {
     /// The revision.
     pub revision: RevisionId,
@@ -53,7 +57,6 @@ pub struct Candidate {
 
 /// The API server says that there is no parent here any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Orphan {
     /// Since when.
     pub since: Moment,
@@ -63,7 +66,7 @@ pub struct Orphan {
 
 /// How often a hand-over failed in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct HandoverBackoff {
     /// Failures in a row.
     pub failures: u32,
@@ -83,7 +86,7 @@ pub enum Engine {
 
 /// What a checkpoint does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Only stored.
     #[default]

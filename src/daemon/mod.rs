@@ -1,1 +1,3 @@
 //! The loop: observe, decide, commit, execute.
+
+pub mod publish;

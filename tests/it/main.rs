@@ -1,6 +1,18 @@
 //! Tests that need no cluster: one binary, one module for each subject.
-#![allow(missing_docs, reason = "tests are named for what they show")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests are named for what they show, and fail by panicking"
+)]
 
+mod activation;
+mod config;
+mod engines;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod handing_over;
 mod manifest_cli;
 mod manifest_data;
 mod manifest_facts;
@@ -10,3 +22,13 @@ mod manifest_parent;
 mod manifest_pods;
 mod manifest_render;
 mod manifest_revision;
+mod manifests_dir;
+mod manifests_watch;
+mod properties;
+mod removing;
+mod store_disk;
+mod store_revisions;
+mod store_samples;
+mod store_state;
+mod tidy;
+mod world;

@@ -27,6 +27,7 @@ pub fn facts(static_pod: &Pod, node_name: &str) -> RevisionFacts {
             mirror_name(name, node_name),
         ),
         host_network: spec.and_then(|spec| spec.host_network) == Some(true),
+        shares_ports: spec.is_some_and(|spec| spec.containers.iter().any(shares_ports)),
         containers: spec
             .iter()
             .flat_map(|spec| spec.containers.iter())
@@ -35,6 +36,19 @@ pub fn facts(static_pod: &Pod, node_name: &str) -> RevisionFacts {
         images: images.into_iter().collect(),
         engine_refusal: (!reasons.is_empty()).then(|| reasons.join("; ")),
     }
+}
+
+/// The container lets another process listen on its port beside it (`SO_REUSEPORT`).
+///
+/// Source: kube-apiserver 1.20 and later, flag `--permit-port-sharing`.
+fn shares_ports(container: &Container) -> bool {
+    let words = [&container.command, &container.args];
+    words.into_iter().flatten().flatten().any(|word| {
+        matches!(
+            word.as_str(),
+            "--permit-port-sharing" | "--permit-port-sharing=true"
+        )
+    })
 }
 
 /// Every reason why our own engine does not run this pod.

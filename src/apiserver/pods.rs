@@ -1,0 +1,200 @@
+//! The pods of this node: list, watch, list again.
+//!
+//! ```text
+//!          ┌────────────── retry ──────────────┐
+//!          ▼                                   │
+//!   list ──┬─ fails ──► publish Unknown ───────┘
+//!          └─ answers ─► publish, count ─► watch ─┬─ ended in order ─► watch on
+//!                                                 └─ broken, relist due, confirm asked ─► list
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::access::Access;
+use super::feed::{Feed, Listed, escaped};
+use super::stream::{End, Event, Stream};
+use super::{ApiSnapshot, Config, jittered};
+use crate::core::id::PodRef;
+use crate::core::manifest::list::{ListError, ListedPod, pod_list};
+use crate::core::observed::ApiView;
+use crate::core::reading::{Reading, Unseen, UnseenKind};
+
+/// A watch of the pods is renewed this often; each renewal proves that the server answers.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Follows the pods of the node for ever.
+pub(super) async fn follow(
+    access: Arc<Access>,
+    config: Config,
+    sender: watch::Sender<Reading<ApiSnapshot>>,
+    confirm: Arc<Notify>,
+) {
+    let mut pods = Pods {
+        feed: Feed {
+            access,
+            path: "/api/v1/pods".to_owned(),
+            selector: format!("spec.nodeName%3D{}", escaped(&config.node_name)),
+            deadline: config.deadline,
+            window: WINDOW,
+        },
+        relist: config.relist,
+        retry: config.retry,
+        sender,
+        lists: 0,
+        pods: BTreeMap::new(),
+    };
+    loop {
+        match pods.list().await {
+            Ok(version) => pods.attend(version, &confirm).await,
+            Err(unseen) => {
+                pods.publish(Reading::Unknown(unseen));
+                pods.pause(&confirm).await;
+            }
+        }
+    }
+}
+
+struct Pods {
+    feed: Feed,
+    relist: Duration,
+    retry: Duration,
+    sender: watch::Sender<Reading<ApiSnapshot>>,
+    lists: u64,
+    pods: BTreeMap<PodRef, ListedPod>,
+}
+
+impl Pods {
+    /// A complete list: everything known before is replaced.
+    async fn list(&mut self) -> Result<String, Unseen> {
+        let Listed { body, version } = self.feed.list().await?;
+        let pods = pod_list(&body).map_err(|error| unreadable(&error))?;
+        drop(body);
+        self.pods = pods.into_iter().map(lean).collect();
+        self.lists += 1;
+        self.publish_known();
+        Ok(version)
+    }
+
+    /// Watches from `version` on until a complete list is due.
+    async fn attend(&mut self, mut version: String, confirm: &Notify) {
+        let due = Instant::now() + jittered(self.relist);
+        loop {
+            let begun = Instant::now();
+            let on = tokio::select! {
+                on = self.watch(&mut version) => on,
+                () = confirm.notified() => return,
+                () = sleep_until(due) => return,
+            };
+            if begun.elapsed() < self.retry {
+                // It did not even last: whatever the reason, do not ask without a pause.
+                self.pause(confirm).await;
+            }
+            if !on {
+                return;
+            }
+        }
+    }
+
+    /// One watch; true where the next may go on from `version`.
+    async fn watch(&mut self, version: &mut String) -> bool {
+        let Ok(mut stream) = self.feed.watch(version).await else {
+            return false; // The list that follows tells why.
+        };
+        loop {
+            match self.event(&mut stream).await {
+                Ok(seen) if seen.is_empty() => return false,
+                Ok(seen) => *version = seen,
+                Err(End::Closed) => return true,
+                Err(End::Broken(unseen)) => {
+                    tracing::debug!(cause = unseen.detail, "watch of pods broke");
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn event(&mut self, stream: &mut Stream) -> Result<String, End> {
+        let (event, version) = stream.next().await?;
+        let changed = match event {
+            Event::Bookmark => false,
+            Event::Applied(object) => {
+                let (key, pod) = one(&object)?;
+                self.pods.get(&key) != Some(&pod) && {
+                    self.pods.insert(key, pod);
+                    true
+                }
+            }
+            Event::Deleted(object) => self.pods.remove(&one(&object)?.0).is_some(),
+        };
+        if changed {
+            self.publish_known();
+        }
+        Ok(version)
+    }
+
+    fn publish_known(&self) {
+        let pods = self.pods.values();
+        self.publish(Reading::Known(ApiSnapshot {
+            view: ApiView {
+                pods: pods.clone().map(|pod| pod.seen.clone()).collect(),
+                lists: self.lists,
+            },
+            parents: pods.clone().filter_map(|pod| pod.spec.clone()).collect(),
+            bad_ids: pods.clone().filter_map(|pod| pod.bad_id.clone()).collect(),
+            unknown_fields: pods
+                .filter(|pod| !pod.unknown_fields.is_empty())
+                .map(|pod| (pod.seen.pod.clone(), pod.unknown_fields.clone()))
+                .collect(),
+        }));
+    }
+
+    fn publish(&self, reading: Reading<ApiSnapshot>) {
+        self.sender.send_if_modified(|last| {
+            let new = *last != reading;
+            if new {
+                *last = reading;
+            }
+            new
+        });
+    }
+
+    async fn pause(&self, confirm: &Notify) {
+        tokio::select! {
+            () = sleep(jittered(self.retry)) => {}
+            () = confirm.notified() => {}
+        }
+    }
+}
+
+/// A watched pod, read by the same light parser as a list: only parents are parsed whole.
+fn one(object: &RawValue) -> Result<(PodRef, ListedPod), End> {
+    let list = format!("{{\"kind\":\"PodList\",\"items\":[{}]}}", object.get());
+    let pods = pod_list(list.as_bytes()).map_err(|error| End::Broken(unreadable(&error)))?;
+    match pods.into_iter().next() {
+        Some(pod) => Ok(lean(pod)),
+        None => Err(End::Broken(Unseen::new(
+            UnseenKind::Unreadable,
+            "an empty event",
+        ))),
+    }
+}
+
+/// Managed fields are often the larger half of a pod, and say nothing of how it runs.
+fn lean(mut pod: ListedPod) -> (PodRef, ListedPod) {
+    if let Some(spec) = &mut pod.spec {
+        let spec: &mut Pod = Arc::make_mut(spec);
+        spec.metadata.managed_fields = None;
+    }
+    (pod.seen.pod.clone(), pod)
+}
+
+fn unreadable(error: &ListError) -> Unseen {
+    Unseen::because(UnseenKind::Unreadable, error)
+}

@@ -1,0 +1,57 @@
+//! What names may look like: of a node, a group, a containerd namespace, a cgroup.
+
+use crate::config::kinds::quoted;
+
+pub(super) fn dns(text: &str) -> Result<(), String> {
+    let label = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+    };
+    match text {
+        "" => Err("the host has no name".to_owned()),
+        text if text.len() <= 253 && text.split('.').all(label) => Ok(()),
+        text => Err(format!("{} is no DNS name", quoted(text))),
+    }
+}
+
+pub(super) fn group(text: &str) -> Result<(), String> {
+    let right = (1..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && !text.starts_with('-');
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no group name", quoted(text)))
+}
+
+/// A containerd namespace.
+///
+/// Source: containerd `pkg/identifiers/validate.go`.
+pub(super) fn containerd(text: &str) -> Result<(), String> {
+    let part = |part: &str| {
+        part.split(['-', '_'])
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    let right = (1..=76).contains(&text.len()) && text.split('.').all(part);
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no containerd namespace", quoted(text)))
+}
+
+pub(super) fn cgroup(text: &str) -> Result<(), String> {
+    let right = text.len() <= 200
+        && text.starts_with('/')
+        && text.len() > 1
+        && text
+            .split('/')
+            .skip(1)
+            .all(|part| !matches!(part, "" | "." | "..") && !part.contains(char::is_whitespace));
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no cgroup path", quoted(text)))
+}

@@ -1,0 +1,147 @@
+//! Hand-over between a checkpoint and its parent, which on the host network want the same port.
+//!
+//! The copy is released the moment the parent's container is created, so that the parent's first
+//! bind succeeds; if the parent ends or does not serve in time, the copy comes back, with back-off.
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::copies::Stop;
+use super::id::RevisionId;
+use super::observed::TaskState;
+use super::phase::Step;
+use super::stored::{Checkpoint, Engine, HandoverBackoff, Phase};
+use super::time::Moment;
+use super::view::Running;
+
+/// Where a parent runs again, our copy goes.
+pub(crate) fn yield_to_parent(
+    checkpoint: &mut Checkpoint,
+    step: &mut Step<'_>,
+    parent: Running,
+    engine: Engine,
+    revision: &RevisionId,
+) -> Option<String> {
+    if parent == Running::Serving {
+        checkpoint.handover = HandoverBackoff::default();
+        checkpoint.phase = Phase::Deactivating {
+            since: step.now,
+            remove: false,
+        };
+        let _gone = step.copies.stop(
+            step.id,
+            step.actions,
+            Stop {
+                at_once: false,
+                kill: false,
+            },
+        );
+        return Some("the parent serves: the copy is stopped".to_owned());
+    }
+    if parent < Running::Starting || !step.copies.fights_for_ports(revision) {
+        return None;
+    }
+    if let Some(not_before) = checkpoint.handover.not_before
+        && !step.passed(not_before, Duration::ZERO)
+    {
+        let left = not_before.since(step.now).as_secs();
+        return Some(format!(
+            "the parent starts, but it failed to take over {} times: next try in {left} s",
+            checkpoint.handover.failures
+        ));
+    }
+    checkpoint.phase = Phase::HandingOver {
+        engine,
+        revision: revision.clone(),
+        since: step.now,
+    };
+    let _gone = step.copies.stop(
+        step.id,
+        step.actions,
+        Stop {
+            at_once: true,
+            kill: true,
+        },
+    );
+    Some("released: the parent starts and needs the ports".to_owned())
+}
+
+pub(crate) fn handing_over(
+    checkpoint: &mut Checkpoint,
+    step: &mut Step<'_>,
+    parent: Running,
+    engine: Engine,
+    revision: &RevisionId,
+    since: Moment,
+) -> String {
+    let gone = step.copies.stop(
+        step.id,
+        step.actions,
+        Stop {
+            at_once: true,
+            kill: true,
+        },
+    );
+    if parent == Running::Serving {
+        if gone {
+            checkpoint.handover = HandoverBackoff::default();
+            checkpoint.phase = Phase::Inactive;
+            return "handed over: the parent serves".to_owned();
+        }
+        return format!(
+            "the parent serves; waits for {}",
+            step.copies.what_is_left()
+        );
+    }
+    let late = step.passed(since, step.policy.handover_deadline);
+    if parent >= Running::Starting && !late {
+        return "released; waits for the parent to serve".to_owned();
+    }
+    let failures = checkpoint.handover.failures.saturating_add(1);
+    let doubled = 1u32
+        .checked_shl(failures.saturating_sub(1).min(16))
+        .unwrap_or(u32::MAX);
+    let wait = step.policy.handover_backoff.saturating_mul(doubled);
+    let wait = wait.min(step.policy.handover_backoff_limit);
+    checkpoint.handover.failures = failures;
+    checkpoint.handover.not_before = Some(step.now.after(wait));
+    checkpoint.activations += 1;
+    let why = if late {
+        "did not serve in time"
+    } else {
+        "ended before it served"
+    };
+    let reason = format!(
+        "the parent {why}: the checkpoint is back, next try in {} s",
+        wait.as_secs()
+    );
+    checkpoint.phase = Phase::Activating {
+        engine,
+        revision: revision.clone(),
+        since: step.now,
+        reason: reason.clone(),
+    };
+    *step.wake_at = Some(step.now);
+    reason
+}
+
+/// Freezes the parent while a released copy still holds the ports, and thaws it in every other
+/// case: a kill of the daemon in between leaves nothing frozen for longer than its restart.
+pub(crate) fn guard(checkpoint: &Checkpoint, step: &mut Step<'_>) {
+    let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
+    let hold = released && step.copies.any_running();
+    for container in &step.view.parent_tasks {
+        let (id, container_id) = (step.id.clone(), container.id.clone());
+        match (container.task, hold) {
+            (TaskState::Running, true) => step.actions.push(Action::PauseParent {
+                checkpoint: id,
+                container: container_id,
+            }),
+            (TaskState::Paused, false) => step.actions.push(Action::ResumeParent {
+                checkpoint: id,
+                container: container_id,
+            }),
+            _ => {}
+        }
+    }
+}

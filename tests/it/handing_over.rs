@@ -1,0 +1,182 @@
+//! Hand-over between checkpoint and parent, and back.
+
+use rekindle::core::action::Action;
+use rekindle::core::observed::{ApiView, TaskState};
+use rekindle::core::reading::{Reading, UnseenKind};
+use rekindle::core::report::State;
+use rekindle::core::stored::Phase;
+
+use crate::world::{API, World, copy, id, parent_name, pod, revision, seen, silent};
+
+/// The checkpoint stands in; the API server (served by it) lists the parent.
+fn standing_in() -> World {
+    let mut world = World::learned(&[API]);
+    world.power_cut();
+    world.turn();
+    world.kubelet_runs(API);
+    world.turns(2);
+    assert_eq!(world.state(API), State::Active);
+    world.observed.apiserver = Reading::Known(ApiView::default());
+    let parent = pod(&parent_name(API));
+    world.api().pods.push(seen(&parent, Some(API)));
+    world.turns(2);
+    world.done.clear();
+    world
+}
+
+#[test]
+fn c09_the_copy_is_released_when_the_parents_container_is_created() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    world.run_pod(&parent, None, TaskState::None);
+    world.turns(30);
+    assert!(world.left_alone(), "a sandbox alone wants no port");
+    world.run_pod(&parent, None, TaskState::Created);
+    world.turn();
+    assert!(world.did(|action| matches!(action, Action::RemoveManifest { .. })));
+    assert!(world.did(|action| matches!(action, Action::KillStaticPod { at_once: true, .. })));
+    assert_eq!(world.state(API), State::HandingOver);
+    world.run_pod(&parent, None, TaskState::Running);
+    world.turns(2);
+    assert_eq!(world.state(API), State::Inactive);
+}
+
+#[test]
+fn c09_a_parent_that_does_not_serve_in_time_gives_the_checkpoint_back_with_backoff() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    world.run_unready(&parent);
+    world.turns(44);
+    assert_eq!(world.state(API), State::HandingOver);
+    world.turns(2);
+    assert_eq!(world.state(API), State::Activating, "{}", world.reason(API));
+    world.run_pod(&parent, None, TaskState::None);
+    world.turn();
+    world.kubelet_runs(API);
+    world.turn();
+    assert_eq!(world.state(API), State::Active);
+    assert_eq!(world.stored.checkpoints[&id(API)].handover.failures, 1);
+}
+
+#[test]
+fn c09_a_parent_that_dies_gives_the_checkpoint_back_at_once_and_waits_longer_each_time() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    let mut released = Vec::new();
+    for _ in 0..200 {
+        world.run_unready(&parent);
+        world.turn();
+        let is_released = matches!(world.phase(API), Phase::HandingOver { .. });
+        if is_released {
+            released.push(world.now.0 / 1000);
+        }
+        world.run_pod(&parent, None, TaskState::None);
+        world.turns(2);
+        if world.manifests().ours.contains_key(&id(API)) {
+            world.kubelet_runs(API);
+        }
+        world.turns(1);
+        assert_ne!(
+            world.state(API),
+            State::Inactive,
+            "never both gone for good"
+        );
+    }
+    let waits: Vec<u64> = released.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() >= 4, "{waits:?}");
+    assert!(waits.windows(2).all(|pair| pair[1] >= pair[0]), "{waits:?}");
+    assert!(*waits.last().unwrap() >= 80, "{waits:?}");
+}
+
+#[test]
+fn c09_the_parent_is_frozen_until_the_port_is_free_and_never_for_longer() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    world.run_unready(&parent);
+    let decision = world.decided();
+    let pauses = |action: &Action| matches!(action, Action::PauseParent { .. });
+    assert!(
+        decision.actions.iter().any(pauses),
+        "the copy still holds the port"
+    );
+    world.run_pod(&parent, None, TaskState::Paused);
+    let decision = world.decided();
+    let resumes = |action: &Action| matches!(action, Action::ResumeParent { .. });
+    assert!(
+        decision.actions.iter().any(resumes),
+        "the copy is gone: {:?}",
+        decision.actions
+    );
+    // A daemon killed in between finds a frozen parent in any phase and thaws it.
+    world.stored.checkpoints.get_mut(&id(API)).unwrap().phase = Phase::Inactive;
+    assert!(world.decided().actions.iter().any(resumes));
+}
+
+#[test]
+fn a_parent_that_shares_the_port_is_waited_for_without_a_gap() {
+    let mut world = standing_in();
+    let Reading::Known(stored) = &mut world.observed.stored_revisions else {
+        unreachable!()
+    };
+    stored
+        .get_mut(&id(API))
+        .unwrap()
+        .get_mut(&revision('a'))
+        .unwrap()
+        .shares_ports = true;
+    let parent = pod(&parent_name(API));
+    world.run_unready(&parent);
+    world.turns(30);
+    assert!(world.left_alone(), "both run until the parent serves");
+    world.run_pod(&parent, None, TaskState::Running);
+    world.turn();
+    assert!(world.did(|action| matches!(action, Action::RemoveManifest { .. })));
+}
+
+#[test]
+fn c17_a_static_pod_that_the_kubelet_does_not_stop_is_stopped_through_containerd() {
+    let mut world = standing_in();
+    let Reading::Known(stored) = &mut world.observed.stored_revisions else {
+        unreachable!()
+    };
+    stored
+        .get_mut(&id(API))
+        .unwrap()
+        .get_mut(&revision('a'))
+        .unwrap()
+        .host_network = false;
+    world.parent_appears(API, &parent_name(API), 'a');
+    world.turns(9);
+    assert!(
+        !world.manifests().ours.contains_key(&id(API)),
+        "the manifest is gone"
+    );
+    assert!(!world.did(|action| matches!(action, Action::KillStaticPod { .. })));
+    assert_eq!(world.state(API), State::Deactivating);
+    assert!(world.reason(API).contains("static pod to end"));
+    world.turns(4);
+    assert!(world.did(|action| matches!(action, Action::KillStaticPod { at_once: false, .. })));
+    assert_eq!(world.state(API), State::Inactive);
+}
+
+#[test]
+fn c17_a_left_over_static_pod_without_a_manifest_is_stopped() {
+    let mut world = World::learned(&[API]);
+    world.run_pod(&copy(API), Some(API), TaskState::Running);
+    world.turns(13);
+    assert!(world.did(|action| matches!(action, Action::KillStaticPod { .. })));
+    assert_eq!(world.state(API), State::Inactive);
+}
+
+#[test]
+fn c01_a_hand_over_is_frozen_while_containerd_is_silent() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    world.run_unready(&parent);
+    world.turn();
+    world.done.clear();
+    world.observed.runtime = silent(UnseenKind::TimedOut);
+    world.turns(200);
+    assert!(world.left_alone());
+    assert_eq!(world.state(API), State::HandingOver);
+}
