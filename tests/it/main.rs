@@ -18,6 +18,15 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
+mod manifest_cli;
+mod manifest_data;
+mod manifest_facts;
+mod manifest_hostile;
+mod manifest_list;
+mod manifest_parent;
+mod manifest_pods;
+mod manifest_render;
+mod manifest_revision;
 mod manifests_dir;
 mod manifests_watch;
 mod metrics;
