@@ -12,7 +12,6 @@ use super::inventory::{self, DATA, Damage, INVENTORY, Inventory, MANIFEST, Unfit
 use super::marks::{self, GOOD};
 use crate::core::id::{CheckpointId, RevisionId};
 use crate::core::manifest::facts::facts;
-use crate::core::manifest::facts::facts;
 use crate::core::manifest::rendered::Rendered;
 use crate::core::observed::RevisionFacts;
 use crate::failpoints::hit;

@@ -9,6 +9,7 @@
 
 mod activation;
 mod config;
+mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod handing_over;
