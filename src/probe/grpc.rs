@@ -26,9 +26,10 @@ pub(super) async fn ask(action: &GRPCAction, host: &str) -> Result<(), String> {
             .await
             .map_err(|error| bad(&error))?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
-    let host_in_url = match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
+    let host_in_url = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
     };
     let request = Request::post(format!("http://{host_in_url}:{port}{PATH}"))
         .header(header::CONTENT_TYPE, "application/grpc")
@@ -59,9 +60,10 @@ pub(super) async fn ask(action: &GRPCAction, host: &str) -> Result<(), String> {
                 .unwrap_or("missing")
         )));
     }
-    match serving(&body.to_bytes()) {
-        true => Ok(()),
-        false => Err(bad(&"it answers that it is not serving")),
+    if serving(&body.to_bytes()) {
+        Ok(())
+    } else {
+        Err(bad(&"it answers that it is not serving"))
     }
 }
 

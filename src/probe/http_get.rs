@@ -68,9 +68,10 @@ fn url(action: &HTTPGetAction, host: &str, port: u16) -> Result<Uri, String> {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::HTTPS,
         _ => Scheme::HTTP,
     };
-    let host = match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
+    let host = if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
     };
     let path = action.path.as_deref().unwrap_or("/");
     let slash = if path.starts_with('/') { "" } else { "/" };

@@ -68,9 +68,10 @@ pub(super) async fn run(
                         entry.standing.hear(&entry.target, answer);
                     }
                     entry.asked = false;
-                    entry.due = match std::mem::take(&mut entry.again) {
-                        true => Instant::now(),
-                        false => pace.next(entry, Instant::now()),
+                    entry.due = if std::mem::take(&mut entry.again) {
+                        Instant::now()
+                    } else {
+                        pace.next(entry, Instant::now())
                     };
                 }
             }
