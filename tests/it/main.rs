@@ -13,8 +13,10 @@ mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod handing_over;
+mod kubelet;
 mod manifests_dir;
 mod manifests_watch;
+mod peer;
 mod properties;
 mod removing;
 mod store_disk;
