@@ -96,6 +96,7 @@ pub(super) async fn open(
         store_problems: Vec::new(),
         failures: BTreeMap::new(),
         states: BTreeMap::new(),
+        last_actions: Vec::new(),
         summary: String::new(),
         _lock: lock,
     };

@@ -47,6 +47,8 @@ pub(super) struct Loop {
     pub(super) failures: BTreeMap<String, String>,
     /// Each checkpoint's state in the last turn: changes are logged.
     pub(super) states: BTreeMap<String, State>,
+    /// What the last turn asked for.
+    pub(super) last_actions: Vec<Action>,
     /// The last report's first line.
     pub(super) summary: String,
     /// One daemon for each state directory.
@@ -151,7 +153,10 @@ impl Loop {
             let key = format!("{word} {subject}");
             match done {
                 Ok(()) => {
-                    info!(action = word, checkpoint = subject, "done");
+                    // Asked for again while its effect is not seen yet: said once.
+                    if !self.last_actions.contains(action) {
+                        info!(action = word, checkpoint = subject, "done");
+                    }
                     self.failures.remove(&key);
                 }
                 Err(error) => {
@@ -163,6 +168,7 @@ impl Loop {
         if store_changed {
             self.scan().await;
         }
+        self.last_actions = actions.to_vec();
         failed
     }
 
