@@ -92,7 +92,7 @@ async fn nobody_there_is_3_with_a_hint_and_without_data() {
 
 #[tokio::test]
 async fn answers_of_the_daemon_are_shown() {
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     let socket = served.path.to_str().unwrap();
     let (code, out, err) = run(&["status", "--socket", socket]).await;
     assert_eq!((code, err.as_str()), (0, ""));
@@ -126,7 +126,7 @@ async fn answers_of_the_daemon_are_shown() {
 
 #[tokio::test]
 async fn what_a_name_holds_does_not_steer_the_terminal() {
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     served.publish(|report| {
         report.summary = "a\x1b[2Jb".to_owned();
         report.problems = vec!["image \x1b]0;evil\x07 is missing".to_owned()];
@@ -145,7 +145,7 @@ async fn what_a_name_holds_does_not_steer_the_terminal() {
 #[tokio::test]
 async fn watch_prints_a_line_for_each_change() {
     use tokio::io::{AsyncBufReadExt, BufReader};
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     let socket = served.path.to_str().unwrap().to_owned();
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_rekindle"))
         .args(["status", "--watch", "-o", "json", "--socket", &socket])

@@ -32,6 +32,7 @@ mod manifests_dir;
 mod manifests_watch;
 mod metrics;
 mod properties;
+mod readme;
 mod removing;
 mod signals;
 mod store_disk;
