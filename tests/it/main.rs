@@ -19,6 +19,7 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
+mod kubelet;
 mod manifest_cli;
 mod manifest_data;
 mod manifest_facts;
@@ -31,6 +32,7 @@ mod manifest_revision;
 mod manifests_dir;
 mod manifests_watch;
 mod metrics;
+mod peer;
 mod properties;
 mod readme;
 mod removing;
