@@ -208,7 +208,11 @@ async fn help_is_what_it_was() {
     ] {
         let (code, out, err) = run(&[command, &["--help"]].concat()).await;
         assert_eq!((code, err.as_str()), (0, ""), "{command:?}");
-        all.push_str(&format!("$ rekindle {} --help\n{out}\n", command.join(" ")));
+        all.push_str("$ ");
+        all.push_str(&[&["rekindle"], command, &["--help"]].concat().join(" "));
+        all.push('\n');
+        all.push_str(&out);
+        all.push('\n');
     }
     insta::assert_snapshot!("help", all);
 }
