@@ -36,7 +36,7 @@ pub(super) async fn follow(
     sender: watch::Sender<Reading<ApiSnapshot>>,
     confirm: Arc<Notify>,
 ) {
-    let mut pods = Pods {
+    let mut follower = Follower {
         feed: Feed {
             access,
             path: "/api/v1/pods".to_owned(),
@@ -51,17 +51,17 @@ pub(super) async fn follow(
         pods: BTreeMap::new(),
     };
     loop {
-        match pods.list().await {
-            Ok(version) => pods.attend(version, &confirm).await,
+        match follower.list().await {
+            Ok(version) => follower.attend(version, &confirm).await,
             Err(unseen) => {
-                pods.publish(Reading::Unknown(unseen));
-                pods.pause(&confirm).await;
+                follower.publish(Reading::Unknown(unseen));
+                follower.pause(&confirm).await;
             }
         }
     }
 }
 
-struct Pods {
+struct Follower {
     feed: Feed,
     relist: Duration,
     retry: Duration,
@@ -70,7 +70,7 @@ struct Pods {
     pods: BTreeMap<PodRef, ListedPod>,
 }
 
-impl Pods {
+impl Follower {
     /// A complete list: everything known before is replaced.
     async fn list(&mut self) -> Result<String, Unseen> {
         let Listed { body, version } = self.feed.list().await?;
