@@ -8,6 +8,7 @@
 )]
 
 mod activation;
+mod apiserver;
 mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
@@ -17,6 +18,7 @@ mod kubelet;
 mod manifests_dir;
 mod manifests_watch;
 mod peer;
+mod probe;
 mod properties;
 mod removing;
 mod store_disk;
