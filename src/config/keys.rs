@@ -41,6 +41,7 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
     let engine = engine(r);
     let probe = probe(r);
     Settings {
+        explicit_file: None,
         log: log(r),
         policy: Policy {
             engine_enabled: engine.enabled,
