@@ -192,9 +192,8 @@ async fn a_closed_port_is_unreachable_and_a_refusal_denied() {
 #[tokio::test]
 async fn a_server_that_the_kubeconfig_does_not_vouch_for_is_not_believed() {
     let (keys, strangers) = (Keys::new(), Keys::new());
-    let peer = Peer::start_tls(keys.server(false), |asked| match is_watch(asked) {
-        true => silent(),
-        false => list(&[]),
+    let peer = Peer::start_tls(keys.server(false), |asked| {
+        if is_watch(asked) { silent() } else { list(&[]) }
     })
     .await;
     let dir = tempfile::tempdir().unwrap();
@@ -215,11 +214,7 @@ async fn a_server_that_the_kubeconfig_does_not_vouch_for_is_not_believed() {
 
 #[tokio::test]
 async fn a_broken_kubeconfig_is_unreadable_and_tells_no_secret() {
-    let peer = Peer::start(|asked| match is_watch(asked) {
-        true => silent(),
-        false => list(&[]),
-    })
-    .await;
+    let peer = Peer::start(|asked| if is_watch(asked) { silent() } else { list(&[]) }).await;
     let good = kubeconfig(&peer.url().to_string(), &json!({}));
     let hush = r#"{"users": [{"name": "u", "user": {"token": ["hush"], "client-key-data": 5}}], "#;
     let mut started = start_with(hush, PATIENCE, Duration::from_secs(3600));
@@ -264,7 +259,7 @@ async fn a_token_that_is_refused_is_read_again_from_its_file() {
         match asked
             .headers
             .get("authorization")
-            .map(|value| value.as_bytes())
+            .map(http::HeaderValue::as_bytes)
         {
             Some(b"Bearer new") if is_watch(asked) => silent(),
             Some(b"Bearer new") => list(&[]),
@@ -286,13 +281,16 @@ async fn a_token_that_is_refused_is_read_again_from_its_file() {
 async fn a_watch_adds_changes_and_removes_and_an_old_version_asks_for_a_list() {
     let (sender, receiver) = mpsc::unbounded_channel();
     let first = std::sync::Mutex::new(Some(receiver));
-    let peer = Peer::start(move |asked| match is_watch(asked) {
-        true => first
-            .lock()
-            .unwrap()
-            .take()
-            .map_or_else(silent, Reply::Stream),
-        false => list(&[pod("a", true)]),
+    let peer = Peer::start(move |asked| {
+        if is_watch(asked) {
+            first
+                .lock()
+                .unwrap()
+                .take()
+                .map_or_else(silent, Reply::Stream)
+        } else {
+            list(&[pod("a", true)])
+        }
     })
     .await;
     let mut started = start(&peer.url().to_string());
@@ -352,9 +350,12 @@ async fn d04_broken_lists_and_events_are_never_taken_for_fewer_pods() {
         .unseen(UnseenKind::TooLarge)
         .await;
     // An event without an end: the watch is given up, and a list answers again.
-    let peer = Peer::start(move |asked| match is_watch(asked) {
-        true => Reply::Junk(20 << 20),
-        false => Reply::Whole(200, whole.clone().into()),
+    let peer = Peer::start(move |asked| {
+        if is_watch(asked) {
+            Reply::Junk(20 << 20)
+        } else {
+            Reply::Whole(200, whole.clone().into())
+        }
     })
     .await;
     let mut started = start(&peer.url().to_string());

@@ -236,20 +236,17 @@ async fn reply(
 }
 
 /// Waits until a published value satisfies `when`, and gives it.
-#[track_caller]
-pub fn reaches<'a, T: Clone>(
+pub async fn reaches<'a, T: Clone>(
     receiver: &'a mut watch::Receiver<T>,
     what: &'a str,
     when: impl FnMut(&T) -> bool + 'a,
-) -> impl Future<Output = T> + 'a {
-    async move {
-        match tokio::time::timeout(PATIENCE, receiver.wait_for(when)).await {
-            Ok(Ok(value)) => return value.clone(),
-            Ok(Err(_)) => panic!("{what}: the source ended"),
-            Err(_) => {}
-        }
-        panic!("{what}: not within {PATIENCE:?}")
+) -> T {
+    match tokio::time::timeout(PATIENCE, receiver.wait_for(when)).await {
+        Ok(Ok(value)) => return value.clone(),
+        Ok(Err(_)) => panic!("{what}: the source ended"),
+        Err(_) => {}
     }
+    panic!("{what}: not within {PATIENCE:?}")
 }
 
 /// Keys of a test: an authority, and certificates by it.

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use rekindle::apiserver::{ApiSnapshot, Config, Wanted, spawn};
-use rekindle::core::manifest::gathered::Object;
+use rekindle::apiserver::{ApiSnapshot, ApiSource, Config, Wanted, spawn};
 use rekindle::core::manifest::needs::{ObjectKind, ObjectRef, TokenRef};
-use rekindle::core::reading::{Reading, UnseenKind};
+use rekindle::core::reading::UnseenKind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +35,10 @@ fn object<K: serde::de::DeserializeOwned>(value: Value) -> K {
 }
 
 fn pod(name: &str, parent: bool) -> Pod {
-    let annotations = match parent {
-        true => json!({"checkpointer.alpha.coreos.com/checkpoint": "true"}),
-        false => json!({}),
+    let annotations = if parent {
+        json!({"checkpointer.alpha.coreos.com/checkpoint": "true"})
+    } else {
+        json!({})
     };
     object(json!({
         "metadata": {"name": name, "namespace": SPACE, "annotations": annotations},
@@ -57,6 +57,10 @@ fn pod(name: &str, parent: bool) -> Pod {
             ],
         },
     }))
+}
+
+fn secret(name: &str, text: &str) -> Secret {
+    object(json!({"metadata": {"name": name}, "stringData": {"tls.key": text}}))
 }
 
 fn reference(kind: ObjectKind, name: &str) -> ObjectRef {
@@ -99,169 +103,226 @@ async fn prepare(admin: &kube::Client) {
     pods.create(&new, &pod("other", false)).await.unwrap();
 }
 
-fn lists(reading: &Reading<ApiSnapshot>) -> u64 {
-    reading.known().map_or(0, |snapshot| snapshot.view.lists)
+/// One adapter with the kubelet's credential on a control plane of its own.
+struct Stage {
+    plane: ControlPlane,
+    admin: kube::Client,
+    source: ApiSource,
+    shutdown: CancellationToken,
 }
 
-#[tokio::test]
-async fn c18_a_kubelets_credential_follows_its_pods_their_secrets_and_tokens() {
-    let mut plane = ControlPlane::start().await;
-    let admin = plane.admin().await;
-    prepare(&admin).await;
-    let secrets: Api<Secret> = Api::namespaced(admin.clone(), SPACE);
-    let pods: Api<Pod> = Api::namespaced(admin.clone(), SPACE);
-    let shutdown = CancellationToken::new();
-    let config = Config {
-        kubeconfig: plane.kubeconfig("kubelet"),
-        server_override: Some(plane.server()),
-        node_name: NODE.to_owned(),
-        deadline: Duration::from_secs(5),
-        relist: Duration::from_secs(300),
-        retry: Duration::from_millis(500),
-    };
-    let mut source = spawn(&config, shutdown.clone());
+impl Stage {
+    async fn set() -> Self {
+        let plane = ControlPlane::start().await;
+        let admin = plane.admin().await;
+        prepare(&admin).await;
+        let shutdown = CancellationToken::new();
+        let config = Config {
+            kubeconfig: plane.kubeconfig("kubelet"),
+            server_override: Some(plane.server()),
+            node_name: NODE.to_owned(),
+            deadline: Duration::from_secs(5),
+            relist: Duration::from_secs(300),
+            retry: Duration::from_millis(500),
+        };
+        let source = spawn(&config, shutdown.clone());
+        Self {
+            plane,
+            admin,
+            source,
+            shutdown,
+        }
+    }
 
-    // Its pods, and no more than that.
-    let both = |reading: &Reading<ApiSnapshot>| {
-        reading
-            .known()
-            .is_some_and(|snapshot| snapshot.view.pods.len() == 2)
-    };
-    let reading = reaches(&mut source.pods, "two pods", both).await;
-    let snapshot = reading.known().unwrap();
-    assert_eq!(snapshot.parents.len(), 1);
-    let parent = &snapshot.parents[0].metadata;
-    assert_eq!(parent.name.as_deref(), Some("api"));
-    assert_eq!(parent.managed_fields, None);
+    async fn clear(self) {
+        self.shutdown.cancel();
+        self.plane.stop().await;
+    }
 
-    // A complete list on demand.
-    let counted = lists(&reading);
-    source.confirm.notify_one();
-    reaches(&mut source.pods, "another list", |reading| {
-        lists(reading) > counted
-    })
-    .await;
+    async fn pods(&mut self, number: usize) -> ApiSnapshot {
+        let reading = reaches(&mut self.source.pods, "this many pods", |reading| {
+            reading
+                .known()
+                .is_some_and(|snapshot| snapshot.view.pods.len() == number)
+        })
+        .await;
+        reading.known().unwrap().clone()
+    }
 
-    // Objects by name, absence, refusal, a token.
-    let (keys, missing, foreign) = (
-        reference(ObjectKind::Secret, "keys"),
-        reference(ObjectKind::Secret, "missing"),
-        reference(ObjectKind::Secret, "foreign"),
-    );
-    let settings = reference(ObjectKind::ConfigMap, "settings");
-    let token = TokenRef {
+    fn want(&self, objects: &[&ObjectRef], token: Option<&TokenRef>) {
+        self.source.want.send_replace(Wanted {
+            objects: objects.iter().copied().cloned().collect(),
+            tokens: token.into_iter().cloned().collect(),
+        });
+    }
+
+    async fn set_secret(&self, text: &str) {
+        let secrets: Api<Secret> = Api::namespaced(self.admin.clone(), SPACE);
+        let change = Patch::Merge(json!({"stringData": {"tls.key": text}}));
+        secrets
+            .patch("keys", &PatchParams::default(), &change)
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the Secret `keys` holds this; `None`: is known to be absent.
+    async fn secret_is(&mut self, text: Option<&str>) {
+        let keys = reference(ObjectKind::Secret, "keys");
+        reaches(
+            &mut self.source.gathered,
+            "the Secret's state",
+            |gathered| {
+                gathered.objects.get(&keys).is_some_and(|object| {
+                    let data = object
+                        .as_ref()
+                        .map(|object| object.data["tls.key"].as_slice());
+                    data == text.map(str::as_bytes)
+                })
+            },
+        )
+        .await;
+    }
+
+    async fn user_of(&self, token: &str) -> Value {
+        let review = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": {"token": token},
+        });
+        let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews")
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(&review).unwrap())
+            .unwrap();
+        let review: Value = self.admin.request(request).await.unwrap();
+        review["status"]["user"]["username"].clone()
+    }
+}
+
+fn token_of(parent: &Pod) -> TokenRef {
+    TokenRef {
         namespace: SPACE.to_owned(),
         service_account: "critical".to_owned(),
         audience: None,
         expiration_seconds: Some(3607),
-        pod_name: "api".to_owned(),
-        pod_uid: parent.uid.clone().unwrap(),
-    };
-    let objects = [&keys, &missing, &foreign, &settings];
-    source.want.send_replace(Wanted {
-        objects: objects.into_iter().cloned().collect(),
-        tokens: [token.clone()].into(),
-    });
-    let gathered = reaches(&mut source.gathered, "objects and token", |gathered| {
-        gathered.objects.len() == 3 && gathered.tokens.len() == 1
+        pod_name: parent.metadata.name.clone().unwrap(),
+        pod_uid: parent.metadata.uid.clone().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_kubelets_credential_may_read_what_its_pods_use_and_nothing_else() {
+    let mut stage = Stage::set().await;
+    let snapshot = stage.pods(2).await;
+    assert_eq!(snapshot.parents.len(), 1);
+    let parent = &snapshot.parents[0];
+    assert_eq!(parent.metadata.name.as_deref(), Some("api"));
+    assert_eq!(parent.metadata.managed_fields, None);
+
+    stage.source.confirm.notify_one();
+    reaches(&mut stage.source.pods, "another list", |reading| {
+        reading
+            .known()
+            .is_some_and(|now| now.view.lists > snapshot.view.lists)
     })
     .await;
-    let value = |object: &Option<Object>, key: &str| {
-        object
-            .as_ref()
-            .and_then(|object| object.data.get(key).cloned())
-    };
+
+    let secret = |name| reference(ObjectKind::Secret, name);
+    let (keys, missing, foreign) = (secret("keys"), secret("missing"), secret("foreign"));
+    let settings = reference(ObjectKind::ConfigMap, "settings");
+    let token = token_of(parent);
+    stage.want(&[&keys, &missing, &foreign, &settings], Some(&token));
+    let gathered = reaches(
+        &mut stage.source.gathered,
+        "objects and token",
+        |gathered| gathered.objects.len() == 3 && gathered.tokens.len() == 1,
+    )
+    .await;
     assert_eq!(
-        value(&gathered.objects[&keys], "tls.key"),
-        Some(b"first".to_vec())
+        gathered.objects[&keys].as_ref().unwrap().data["tls.key"],
+        b"first"
     );
     assert_eq!(gathered.objects[&missing], None, "a known absence");
-    let map = gathered.objects[&settings].clone().unwrap();
-    assert_eq!(map.binary_data["b"], [0, 1]);
+    assert_eq!(
+        gathered.objects[&settings].as_ref().unwrap().binary_data["b"],
+        [0, 1]
+    );
     let jwt = String::from_utf8(gathered.tokens[&token].clone()).unwrap();
-    assert_eq!(jwt.split('.').count(), 3, "it is a JWT");
-    let problems = reaches(&mut source.problems, "a refusal", |problems| {
+    let user = format!("system:serviceaccount:{SPACE}:critical");
+    assert_eq!(stage.user_of(&jwt).await, json!(user));
+
+    let problems = reaches(&mut stage.source.problems, "a refusal", |problems| {
         problems.contains_key(&foreign)
     })
     .await;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[&foreign].contains("403"), "{problems:?}");
-    assert!(source.token_problems.borrow().is_empty());
+    assert!(stage.source.token_problems.borrow().is_empty());
 
-    // The token works for the one it is for.
-    let review = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-        "spec": {"token": jwt},
-    });
-    let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews")
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(&review).unwrap())
-        .unwrap();
-    let review: Value = admin.request(request).await.unwrap();
-    let user = format!("system:serviceaccount:{SPACE}:critical");
-    assert_eq!(
-        review["status"]["user"]["username"],
-        json!(user),
-        "{review}"
-    );
-
-    // A change arrives by the watch.
-    let change = |text: &str| Patch::Merge(json!({"stringData": {"tls.key": text}}));
-    let begun = Instant::now();
-    secrets
-        .patch("keys", &PatchParams::default(), &change("second"))
-        .await
-        .unwrap();
-    reaches(&mut source.gathered, "the change", |gathered| {
-        value(&gathered.objects[&keys], "tls.key") == Some(b"second".to_vec())
+    stage.want(&[], None);
+    reaches(&mut stage.source.gathered, "nothing", |gathered| {
+        gathered.objects.is_empty() && gathered.tokens.is_empty()
     })
     .await;
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn c18_a_changed_secret_and_a_deleted_pod_arrive_by_watch() {
+    let mut stage = Stage::set().await;
+    stage.pods(2).await;
+    stage.want(&[&reference(ObjectKind::Secret, "keys")], None);
+    stage.secret_is(Some("first")).await;
+    let begun = Instant::now();
+    stage.set_secret("second").await;
+    stage.secret_is(Some("second")).await;
     println!(
         "a changed Secret arrived after {} ms",
         begun.elapsed().as_millis()
     );
     assert!(begun.elapsed() < Duration::from_secs(5));
+
+    let secrets: Api<Secret> = Api::namespaced(stage.admin.clone(), SPACE);
     secrets
         .delete("keys", &DeleteParams::default())
         .await
         .unwrap();
-    reaches(&mut source.gathered, "the absence", |gathered| {
-        gathered.objects[&keys].is_none()
-    })
-    .await;
-    let again: Secret =
-        object(json!({"metadata": {"name": "keys"}, "stringData": {"tls.key": "third"}}));
+    stage.secret_is(None).await;
     secrets
-        .create(&PostParams::default(), &again)
+        .create(&PostParams::default(), &secret("keys", "third"))
         .await
         .unwrap();
-    reaches(&mut source.gathered, "it is back", |gathered| {
-        gathered.objects[&keys].is_some()
-    })
-    .await;
+    stage.secret_is(Some("third")).await;
 
-    // A deletion is seen.
-    let begun = Instant::now();
+    let pods: Api<Pod> = Api::namespaced(stage.admin.clone(), SPACE);
     let at_once = DeleteParams {
         grace_period_seconds: Some(0),
         ..DeleteParams::default()
     };
+    let begun = Instant::now();
     pods.delete("other", &at_once).await.unwrap();
-    let one = |reading: &Reading<ApiSnapshot>| {
-        reading
-            .known()
-            .is_some_and(|snapshot| snapshot.view.pods.len() == 1)
-    };
-    reaches(&mut source.pods, "the deletion", one).await;
+    stage.pods(1).await;
     println!(
         "a deleted pod was missed after {} ms",
         begun.elapsed().as_millis()
     );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    stage.clear().await;
+}
 
-    // The API server dies: unknown, but nothing known of objects is dropped.
+#[tokio::test]
+async fn a_restart_of_the_api_server_is_noticed_and_survived() {
+    let mut stage = Stage::set().await;
+    let snapshot = stage.pods(2).await;
+    let token = token_of(&snapshot.parents[0]);
+    stage.want(&[&reference(ObjectKind::Secret, "keys")], Some(&token));
+    stage.secret_is(Some("first")).await;
+    reaches(&mut stage.source.gathered, "a token", |all| {
+        all.tokens.len() == 1
+    })
+    .await;
+
     let begun = Instant::now();
-    plane.kill_apiserver().await;
-    let reading = reaches(&mut source.pods, "silence", |reading| {
+    stage.plane.kill_apiserver().await;
+    let reading = reaches(&mut stage.source.pods, "silence", |reading| {
         reading.known().is_none()
     })
     .await;
@@ -275,43 +336,22 @@ async fn c18_a_kubelets_credential_follows_its_pods_their_secrets_and_tokens() {
         "{reading:?}"
     );
     assert!(begun.elapsed() < Duration::from_secs(2));
-    let kept = source.gathered.borrow().clone();
-    assert_eq!(
-        value(&kept.objects[&keys], "tls.key"),
-        Some(b"third".to_vec())
-    );
-    assert_eq!(kept.tokens.len(), 1);
+    // Unknown is not absent: nothing known of the objects is dropped.
+    stage.secret_is(Some("first")).await;
+    assert_eq!(stage.source.gathered.borrow().tokens.len(), 1);
 
-    // It comes back: pods, and the watches of the objects.
-    plane.start_apiserver().await;
+    stage.plane.start_apiserver().await;
     let begun = Instant::now();
-    reaches(&mut source.pods, "the pods again", one).await;
+    stage.pods(2).await;
     println!(
         "a ready API server was noticed after {} ms",
         begun.elapsed().as_millis()
     );
-    secrets
-        .patch("keys", &PatchParams::default(), &change("fourth"))
-        .await
-        .unwrap();
-    let begun = Instant::now();
-    reaches(
-        &mut source.gathered,
-        "the change after the restart",
-        |gathered| value(&gathered.objects[&keys], "tls.key") == Some(b"fourth".to_vec()),
-    )
-    .await;
+    stage.set_secret("second").await;
+    stage.secret_is(Some("second")).await;
     println!(
-        "… and a changed Secret after {} ms",
+        "… and its Secret, changed since, after {} ms",
         begun.elapsed().as_millis()
     );
-
-    // What is not wanted any more is dropped.
-    source.want.send_replace(Wanted::default());
-    reaches(&mut source.gathered, "nothing", |gathered| {
-        gathered.objects.is_empty() && gathered.tokens.is_empty()
-    })
-    .await;
-    shutdown.cancel();
-    plane.stop().await;
+    stage.clear().await;
 }
