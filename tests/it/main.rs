@@ -8,10 +8,10 @@
 )]
 
 mod activation;
-mod apiserver;
 mod api;
 mod api_bounds;
 mod api_peers;
+mod apiserver;
 mod cli;
 mod config;
 mod engines;
