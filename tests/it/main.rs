@@ -12,6 +12,7 @@ mod api;
 mod api_bounds;
 mod api_peers;
 mod cli;
+mod cli_disk;
 mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
