@@ -48,6 +48,7 @@ pub(super) async fn follow(
         retry: config.retry,
         sender,
         lists: 0,
+        short: false,
         pods: BTreeMap::new(),
     };
     loop {
@@ -67,6 +68,8 @@ struct Follower {
     retry: Duration,
     sender: watch::Sender<Reading<ApiSnapshot>>,
     lists: u64,
+    /// The last watch did not last.
+    short: bool,
     pods: BTreeMap<PodRef, ListedPod>,
 }
 
@@ -92,10 +95,13 @@ impl Follower {
                 () = confirm.notified() => return,
                 () = sleep_until(due) => return,
             };
-            if begun.elapsed() < self.retry {
-                // It did not even last: whatever the reason, do not ask without a pause.
+            // Watches that do not last: whatever the reason, do not ask without a pause. One that
+            // has just begun may still break with its server, which the list is to find at once.
+            let short = begun.elapsed() < self.retry;
+            if short && self.short {
                 self.pause(confirm).await;
             }
+            self.short = short;
             if !on {
                 return;
             }

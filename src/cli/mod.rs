@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;
 pub mod completions;
+pub mod cri_log;
 pub mod exit;
 pub mod logging;
 pub mod man;

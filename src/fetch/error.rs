@@ -162,7 +162,9 @@ fn connecting(source: &hyper_util::client::legacy::Error) -> UnseenKind {
         while let Some(error) = next {
             io = Some(error.kind());
             let inner = error.get_ref();
-            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if let Some(inner) = inner
+                && inner.is::<rustls::Error>()
+            {
                 return UnseenKind::Unreadable;
             }
             next = inner.and_then(|inner| inner.downcast_ref::<std::io::Error>());

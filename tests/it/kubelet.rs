@@ -208,18 +208,22 @@ fn peak_memory() -> u64 {
 async fn the_port_that_answers_is_remembered_and_the_other_one_tried_when_it_fails() {
     let open = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&open);
-    let read_only = Peer::start(move |_| match gate.load(Ordering::SeqCst) {
-        true => pods(SELFHOSTED),
-        false => Reply::Whole(404, Bytes::new()),
+    let read_only = Peer::start(move |_| {
+        if gate.load(Ordering::SeqCst) {
+            pods(SELFHOSTED)
+        } else {
+            Reply::Whole(404, Bytes::new())
+        }
     })
     .await;
     let keys = Keys::new();
     let refuses = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&refuses);
     let secure = Peer::start_tls(keys.server(false), move |_| {
-        match gate.load(Ordering::SeqCst) {
-            false => pods(SELFHOSTED),
-            true => Reply::Whole(403, Bytes::new()),
+        if gate.load(Ordering::SeqCst) {
+            Reply::Whole(403, Bytes::new())
+        } else {
+            pods(SELFHOSTED)
         }
     })
     .await;
@@ -322,7 +326,7 @@ async fn a_token_is_sent_to_a_verified_kubelet_only() {
         match asked
             .headers
             .get("authorization")
-            .map(|value| value.as_bytes())
+            .map(http::HeaderValue::as_bytes)
         {
             Some(b"Bearer hush") => pods(SELFHOSTED),
             _ => Reply::Whole(401, Bytes::from_static(b"Unauthorized")),

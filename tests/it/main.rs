@@ -8,6 +8,7 @@
 )]
 
 mod activation;
+mod apiserver;
 mod api;
 mod api_bounds;
 mod api_peers;
@@ -34,6 +35,7 @@ mod manifests_dir;
 mod manifests_watch;
 mod metrics;
 mod peer;
+mod probe;
 mod properties;
 mod readme;
 mod removing;

@@ -54,7 +54,6 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub headers: HeaderMap,
-    pub body: Vec<u8>,
 }
 
 pub struct Peer {
@@ -63,7 +62,7 @@ pub struct Peer {
     asked: watch::Receiver<Vec<Asked>>,
     /// Connections accepted so far.
     pub connections: Arc<Mutex<usize>>,
-    server: AbortOnDropHandle<()>,
+    _server: AbortOnDropHandle<()>,
 }
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -142,7 +141,7 @@ impl Peer {
             scheme,
             asked,
             connections,
-            server: AbortOnDropHandle::new(server),
+            _server: AbortOnDropHandle::new(server),
         }
     }
 
@@ -165,12 +164,6 @@ impl Peer {
             .expect("too few questions")
             .unwrap();
     }
-
-    /// Closes the port and every connection.
-    pub async fn stop(self) {
-        self.server.abort();
-        let _ = self.server.await;
-    }
 }
 
 async fn reply(
@@ -178,16 +171,11 @@ async fn reply(
     answer: &(impl Fn(&Asked) -> Reply + Send + Sync),
     sender: &watch::Sender<Vec<Asked>>,
 ) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (head, _) = request.into_parts();
     let asked = Asked {
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body: body
-            .collect()
-            .await
-            .map(|body| body.to_bytes().to_vec())
-            .unwrap_or_default(),
     };
     let reply = answer(&asked);
     sender.send_modify(|all| all.push(asked));
@@ -248,20 +236,17 @@ async fn reply(
 }
 
 /// Waits until a published value satisfies `when`, and gives it.
-#[track_caller]
-pub fn reaches<'a, T: Clone>(
+pub async fn reaches<'a, T: Clone>(
     receiver: &'a mut watch::Receiver<T>,
     what: &'a str,
     when: impl FnMut(&T) -> bool + 'a,
-) -> impl Future<Output = T> + 'a {
-    async move {
-        match tokio::time::timeout(PATIENCE, receiver.wait_for(when)).await {
-            Ok(Ok(value)) => return value.clone(),
-            Ok(Err(_)) => panic!("{what}: the source ended"),
-            Err(_) => {}
-        }
-        panic!("{what}: not within {PATIENCE:?}")
+) -> T {
+    match tokio::time::timeout(PATIENCE, receiver.wait_for(when)).await {
+        Ok(Ok(value)) => return value.clone(),
+        Ok(Err(_)) => panic!("{what}: the source ended"),
+        Err(_) => {}
     }
+    panic!("{what}: not within {PATIENCE:?}")
 }
 
 /// Keys of a test: an authority, and certificates by it.
