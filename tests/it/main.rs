@@ -13,6 +13,7 @@ mod api_bounds;
 mod api_peers;
 mod apiserver;
 mod cli;
+mod cli_disk;
 mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
