@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use k8s_openapi::api::core::v1::{ContainerPort, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -71,8 +71,10 @@ pub struct Config {
 pub struct ProbeRequest {
     /// The probe: `httpGet`, `tcpSocket` or `grpc`. Commands are not asked for here.
     pub probe: Probe,
-    /// The container's ports, for ports given by name.
-    pub ports: Vec<ContainerPort>,
+    /// The container, for ports given by name.
+    pub container: Arc<Container>,
+    /// containerd's id of it.
+    pub container_id: String,
     /// Where to ask, if the probe does not say.
     pub host: String,
     /// Time for the answer.

@@ -234,10 +234,10 @@ impl Supervisor {
                 config: self.workshop.config.clone(),
                 ask: self.ask.clone(),
                 id: newest.id.clone(),
-                ports: container.ports.clone().unwrap_or_default(),
+                container: Arc::new(container.clone()),
             };
             let adopted = !memory.started.contains(&container.name);
-            let probing = begin(asker, container, adopted, memory.wake.clone());
+            let probing = begin(asker, adopted, memory.wake.clone());
             memory.probes.insert(newest.id.clone(), probing);
         }
         memory.probes.retain(|id, _| running.contains(id));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, Probe};
+use k8s_openapi::api::core::v1::{Container, Probe};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -51,7 +51,7 @@ pub(super) struct Asker {
     pub(super) ask: Ask,
     /// containerd's id of the container.
     pub(super) id: String,
-    pub(super) ports: Vec<ContainerPort>,
+    pub(super) container: Arc<Container>,
 }
 
 impl Asker {
@@ -69,7 +69,8 @@ impl Asker {
         }
         let request = ProbeRequest {
             probe: probe.clone(),
-            ports: self.ports.clone(),
+            container: self.container.clone(),
+            container_id: self.id.clone(),
             host: self.config.node_address.clone(),
             deadline: limit,
         };
@@ -80,14 +81,8 @@ impl Asker {
 
 /// Starts the probes of a container. `adopted`: it has run before we came, so initial delays are
 /// over.
-pub(super) fn begin(
-    asker: Asker,
-    container: &Container,
-    adopted: bool,
-    wake: Arc<tokio::sync::Notify>,
-) -> Probing {
+pub(super) fn begin(asker: Asker, adopted: bool, wake: Arc<tokio::sync::Notify>) -> Probing {
     let (publish, health) = watch::channel(Health::NotReady("not asked yet".to_owned()));
-    let container = container.clone();
     let task = tokio::spawn(async move {
         let say = |health: Health| {
             let changed = publish.send_if_modified(|said| {
@@ -99,7 +94,7 @@ pub(super) fn begin(
                 wake.notify_one();
             }
         };
-        probe(&asker, &container, adopted, &say).await;
+        probe(&asker, adopted, &say).await;
     });
     Probing {
         health,
@@ -107,7 +102,8 @@ pub(super) fn begin(
     }
 }
 
-async fn probe(asker: &Asker, container: &Container, adopted: bool, say: &impl Fn(Health)) {
+async fn probe(asker: &Asker, adopted: bool, say: &impl Fn(Health)) {
+    let container = &asker.container;
     let start = Instant::now();
     if let Some(startup) = container.startup_probe.as_ref() {
         let mut failures = 0;
