@@ -15,6 +15,8 @@ mod apiserver;
 mod cli;
 mod cli_disk;
 mod config;
+mod engine_log;
+mod engine_plan;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
