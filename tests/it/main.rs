@@ -15,6 +15,7 @@ mod apiserver;
 mod cli;
 mod cli_disk;
 mod config;
+mod daemon;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
