@@ -8,10 +8,10 @@
 )]
 
 mod activation;
-mod apiserver;
 mod api;
 mod api_bounds;
 mod api_peers;
+mod apiserver;
 mod cli;
 mod cli_disk;
 mod config;
@@ -39,6 +39,7 @@ mod probe;
 mod properties;
 mod readme;
 mod removing;
+mod run;
 mod signals;
 mod store_disk;
 mod store_revisions;
