@@ -37,9 +37,9 @@ macro_rules! call {
     };
 }
 
-/// A process that has ended is as good as killed.
+/// A process that has ended is as good as killed, frozen or thawed.
 ///
-/// Source: containerd 1.6 `pkg/process/utils.go`, `checkKillError`.
+/// Source: containerd 1.6 `pkg/process/utils.go`, `checkKillError`, and `init_state.go`.
 fn ended(answer: Result<(), Error>) -> Result<(), Error> {
     match answer {
         Err(Error::Refused {
@@ -48,7 +48,10 @@ fn ended(answer: Result<(), Error>) -> Result<(), Error> {
         }) => Ok(()),
         Err(Error::Refused { message, .. })
             if message.contains("process already finished")
-                || message.contains("no such process") =>
+                || message.contains("no such process")
+                // Freezing what is frozen and thawing what runs: done already.
+                || message.contains("cannot pause a paused container")
+                || message.contains("cannot resume a running process") =>
         {
             Ok(())
         }

@@ -37,7 +37,7 @@ pub(super) struct Sources {
     pub(super) engine: EngineHandle,
     pub(super) api: ApiSource,
     pub(super) manifests_again: Refresh,
-    pub(super) kubelet_nudge: Arc<Notify>,
+    kubelet_nudge: Arc<Notify>,
     pub(super) targets: watch::Sender<Arc<Vec<Target>>>,
     pub(super) images_wanted: watch::Sender<Vec<String>>,
     pub(super) images_again: Arc<Notify>,
@@ -140,7 +140,8 @@ impl Sources {
     pub(super) async fn changed(&mut self) {
         // A source that has ended (at shutdown) has nothing to say any more.
         tokio::select! {
-            Ok(()) = self.runtime.changed() => {}
+            // What starts may be a pod that the kubelet has just been told of.
+            Ok(()) = self.runtime.changed() => self.kubelet_nudge.notify_one(),
             Ok(()) = self.kubelet.changed() => {}
             Ok(()) = self.manifests.changed() => {}
             Ok(()) = self.api.pods.changed() => {}
