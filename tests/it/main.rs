@@ -40,6 +40,7 @@ mod probe;
 mod properties;
 mod readme;
 mod removing;
+mod run;
 mod signals;
 mod store_disk;
 mod store_revisions;
