@@ -27,6 +27,8 @@ use tokio::time::timeout;
 
 pub use error::Error;
 pub(crate) use error::found;
+pub use images::ImageProcess;
+pub(crate) use images::Resolved;
 pub use reference::normalised;
 pub use watch::spawn_source;
 pub(crate) use watch::spawn_watch;
