@@ -11,15 +11,22 @@ use rekindle::core::report::Report;
 const LONG: Duration = Duration::from_secs(60);
 
 /// A running daemon and what it tells systemd.
-struct Daemon {
-    child: Child,
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
     notify: UnixDatagram,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Daemon {
     /// Starts it with a configuration made of `lines` and directories of its own.
-    fn start(dir: tempfile::TempDir, lines: &str) -> Self {
+    pub(crate) fn start(dir: tempfile::TempDir, lines: &str) -> Self {
+        Self::start_with(dir, lines, "")
+    }
+
+    /// The same, killed at a crash point (`name:n`; none where empty).
+    pub(crate) fn start_with(dir: tempfile::TempDir, lines: &str, kill_at: &str) -> Self {
+        // One of an earlier daemon in the same directory.
+        let _absent = std::fs::remove_file(dir.path().join("notify"));
         let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
         notify.set_read_timeout(Some(LONG)).unwrap();
         std::fs::create_dir_all(dir.path().join("manifests")).unwrap();
@@ -29,6 +36,7 @@ impl Daemon {
             .arg(dir.path().join("config.toml"))
             .env("NOTIFY_SOCKET", dir.path().join("notify"))
             .env("WATCHDOG_USEC", "2000000")
+            .env("REKINDLE_KILL_AT", kill_at)
             .env_remove("WATCHDOG_PID")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -37,8 +45,15 @@ impl Daemon {
         Self { child, notify, dir }
     }
 
+    /// A new daemon in the directory of one that has ended.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn again(mut self, lines: &str) -> Self {
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        Self::start(dir, lines)
+    }
+
     /// Waits for a notification that starts so.
-    fn told(&self, start: &str) -> String {
+    pub(crate) fn told(&self, start: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
             let length = self
@@ -52,7 +67,7 @@ impl Daemon {
         }
     }
 
-    fn status(&self) -> Report {
+    pub(crate) fn status(&self) -> Report {
         let output = Command::new(env!("CARGO_BIN_EXE_rekindle"))
             .args(["status", "-o", "json", "--socket"])
             .arg(self.dir.path().join("socket"))
@@ -67,7 +82,7 @@ impl Daemon {
     }
 
     /// The status after a turn that it satisfies; each look is paced by a completed turn.
-    fn status_with(&self, wanted: impl Fn(&Report) -> bool) -> Report {
+    pub(crate) fn status_with(&self, wanted: impl Fn(&Report) -> bool) -> Report {
         for _ in 0..200 {
             self.told("WATCHDOG=1");
             let report = self.status();
@@ -107,7 +122,7 @@ fn unknown(report: &Report, name: &str) -> Option<String> {
     source.unknown.map(|kind| kind.word().to_owned())
 }
 
-fn nothing_there() -> &'static str {
+pub(crate) fn nothing_there() -> &'static str {
     "[containerd]\nsocket = \"/nonexistent/containerd.sock\"\n[kubelet]\nread_only_url = \
      \"http://127.0.0.1:1\"\nsecure_url = \"\"\n[apiserver]\nkubeconfig = \"/nonexistent\"\n"
 }

@@ -16,6 +16,8 @@ mod cli;
 mod cli_disk;
 mod config;
 mod daemon;
+#[cfg(feature = "failpoints")]
+mod daemon_kills;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
