@@ -8,10 +8,11 @@
 )]
 
 mod activation;
-mod apiserver;
 mod api;
 mod api_bounds;
 mod api_peers;
+mod apiserver;
+mod apiserver_kubeconfig;
 mod config;
 mod engines;
 #[cfg(feature = "failpoints")]
