@@ -41,12 +41,12 @@ enum Format {
 /// # Errors
 /// All mistakes, exit code 2.
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
-    let loaded = config::load(global.config.as_deref())?;
-    let text = match options.output {
-        Format::Toml => show::toml(&loaded.in_force),
-        Format::Json => format!("{:#}\n", show::json(&loaded.in_force)),
-        Format::Default => show::default_file(&loaded.in_force),
-    };
-    out.data(text)?;
+    let in_force = |config| config::load(config).map(|loaded| loaded.in_force);
+    let config = global.config.as_deref();
+    out.data(match options.output {
+        Format::Toml => show::toml(&in_force(config)?),
+        Format::Json => format!("{:#}\n", show::json(&in_force(config)?)),
+        Format::Default => show::default_file(&config::keys::table("")),
+    })?;
     Ok(Exit::Done)
 }

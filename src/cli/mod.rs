@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;
 pub mod completions;
+pub mod cri_log;
 pub mod exit;
 pub mod logging;
 pub mod man;
@@ -79,6 +80,12 @@ enum Command {
     /// Print or write the manual pages
     #[command(after_help = man::EXAMPLES)]
     Man(man::Options),
+    /// Write a container's output as the kubelet's log files (started by containerd's shim)
+    #[command(hide = true)]
+    CriLog {
+        /// The log file
+        path: PathBuf,
+    },
 }
 
 /// How data is written.
@@ -106,6 +113,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             .into();
         }
     };
+    if let Command::CriLog { path } = &cli.command {
+        return cri_log::run(path);
+    }
     let mut out = Out::terminal();
     match dispatch(cli, &mut out).and_then(|exit| out.flush().map(|()| exit)) {
         Ok(exit) => exit.into(),
@@ -122,6 +132,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),
+        Command::CriLog { .. } => Ok(Exit::Done),
     }
 }
 

@@ -33,7 +33,12 @@ pub fn run(global: &Global) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::of(Exit::No, &error))?;
-    let ended = runtime.block_on(daemon::run(settings));
+    let file = global.config.clone();
+    let reload = move || match config::load(file.as_deref()) {
+        Ok(loaded) => Ok(loaded.settings),
+        Err(mistakes) => Err(mistakes.to_string()),
+    };
+    let ended = runtime.block_on(daemon::run(settings, reload));
     runtime.shutdown_timeout(STOP_DEADLINE);
     ended
         .map(|()| Exit::Done)

@@ -60,9 +60,9 @@ pub fn text(status: &Status, colour: bool) -> String {
         if lines.is_empty() {
             continue;
         }
-        out.push_str("\n");
+        out.push('\n');
         out.push_str(head);
-        out.push_str("\n");
+        out.push('\n');
         for line in lines {
             let line = format!("  {}", clean(line));
             out.push_str(&if code.is_empty() {

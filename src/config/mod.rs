@@ -43,9 +43,7 @@ pub fn load(explicit: Option<&Path>) -> Result<Loaded, Mistakes> {
         || Files::installed(Path::new("/")),
         |file| Files::one(file.to_owned()),
     );
-    let mut loaded = load_files(&files, &hostname())?;
-    loaded.settings.explicit_file = explicit.map(Path::to_owned);
-    Ok(loaded)
+    load_files(&files, &hostname())
 }
 
 /// As [`load`], for given files and a given host name (tests use another root directory).

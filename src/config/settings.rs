@@ -13,8 +13,6 @@ use crate::core::policy::Policy;
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// `--config FILE`, for a reload: what [`super::load`] was called with.
-    pub explicit_file: Option<PathBuf>,
     /// This node.
     pub node: Node,
     /// Directories.

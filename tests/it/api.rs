@@ -47,6 +47,13 @@ pub(crate) fn report() -> Report {
     }
 }
 
+/// User and group of this test.
+pub(crate) fn own_ids() -> (u32, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata("/proc/self").unwrap();
+    (own.uid(), own.gid())
+}
+
 /// A running server on a socket of its own.
 pub(crate) struct Served {
     pub(crate) path: PathBuf,
@@ -57,9 +64,14 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// `readers`: the group that may read; the socket file itself is open to all here, so that
-    /// the gate behind it is what is tested.
-    pub(crate) fn start(deadline: Duration, readers: Option<u32>) -> Self {
+    /// A server that this test's own group may read.
+    pub(crate) fn start(deadline: Duration) -> Self {
+        Self::start_for(deadline, own_ids().1)
+    }
+
+    /// A server that the group `readers` may read. The socket file itself is open to all here,
+    /// so that the gate behind it is what is tested.
+    pub(crate) fn start_for(deadline: Duration, readers: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let path = dir.path().join("run/s.sock");
@@ -78,7 +90,7 @@ impl Served {
         let limits = Limits {
             request_limit_bytes: 64 * 1024,
             request_deadline: deadline,
-            readers,
+            readers: Some(readers),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve(listener, handle, limits, stop.clone()));
@@ -127,7 +139,7 @@ pub(crate) async fn read_to_end(mut stream: UnixStream) -> String {
 
 #[tokio::test]
 async fn answers_what_is_published() {
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     let status: wire::Status = client::get(&served.path, "/v1/status", Duration::ZERO)
         .await
         .unwrap();
@@ -146,7 +158,7 @@ async fn answers_what_is_published() {
 
 #[tokio::test]
 async fn every_refusal_has_a_status_an_error_and_a_hint() {
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     for (request, status) in [
         ("GET /nothing", 404),
         ("GET /v1/checkpoints/pod.a.b", 404),
@@ -180,7 +192,7 @@ async fn every_refusal_has_a_status_an_error_and_a_hint() {
 
 #[tokio::test]
 async fn a_waiting_status_is_answered_by_a_change_and_by_the_stop() {
-    let served = Served::start(Duration::from_millis(500), None);
+    let served = Served::start(Duration::from_millis(500));
     let ask = |after: u64| {
         let path = served.path.clone();
         tokio::spawn(async move {
@@ -225,7 +237,7 @@ async fn a_waiting_status_is_answered_by_a_change_and_by_the_stop() {
 
 #[tokio::test]
 async fn metrics_over_tcp_serve_nothing_else() {
-    let served = Served::start(LONG, None);
+    let served = Served::start(LONG);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let handle = Handle {

@@ -17,7 +17,6 @@ fn published(handover: Option<f64>) -> Published {
             last_turn_seconds: 0.25,
             actions: BTreeMap::from([(("write-manifest", "done"), 3)]),
             last_handover_seconds: handover,
-            ..Counters::default()
         }),
     }
 }

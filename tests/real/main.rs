@@ -1,11 +1,15 @@
 //! Tests on real components, run by `tests/run` inside the lab.
 #![allow(
-    missing_docs,
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests are named for what they show, and fail by panicking"
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests are named for what they show, print their figures, and fail by panicking"
 )]
 
 mod apiserver;
+mod containerd;
+mod containerd_process;
 mod control_plane;
