@@ -12,6 +12,7 @@ mod api;
 mod api_bounds;
 mod api_peers;
 mod apiserver;
+mod apiserver_kubeconfig;
 mod cli;
 mod cli_disk;
 mod config;
