@@ -200,17 +200,14 @@ impl Out<'_, '_> {
         let mut family = self.0.encode_descriptor(stem, help, None, kind)?;
         for (labels, metric) in values {
             if N == 0 {
-                // Without this an unlabelled metric is written with empty braces.
-                metric.encode(family.encode_family(&NO_LABELS)?)?;
-            } else {
-                metric.encode(family.encode_family(&labels)?)?;
+                // Through a family it would be written with empty braces.
+                return metric.encode(family);
             }
+            metric.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
 }
-
-const NO_LABELS: [(&str, &str); 0] = [];
 
 /// Counts and durations here stay far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "see above")]

@@ -17,7 +17,7 @@ use super::wire;
 /// Largest answer that is read.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// For connecting and for an answer that is not held back on purpose.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -81,14 +81,12 @@ fn bind(path: &Path, group: &str) -> Result<StdListener, ListenError> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
     }
-    // Bound beside its place and moved there once its mode is right: nobody can connect before.
-    let staged = path.with_extension("new");
-    let _ = std::fs::remove_file(&staged);
-    let listener = StdListener::bind(&staged).map_err(failed("bind"))?;
-    let mode = |mode| std::fs::set_permissions(&staged, PermissionsExt::from_mode(mode));
+    let listener = StdListener::bind(path).map_err(failed("bind"))?;
+    // Until its mode is set, the gate of `peer` alone keeps others out.
+    let mode = |mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
     mode(0o600).map_err(failed("set the mode of"))?;
     if let Some(gid) = peer::group_id(group) {
-        match std::os::unix::fs::chown(&staged, None, Some(gid)) {
+        match std::os::unix::fs::chown(path, None, Some(gid)) {
             Ok(()) => mode(0o660).map_err(failed("set the mode of"))?,
             // By hand and not as root: the socket stays its owner's.
             Err(error) => tracing::warn!(group, %error, "the socket stays its owner's"),
@@ -96,16 +94,7 @@ fn bind(path: &Path, group: &str) -> Result<StdListener, ListenError> {
     } else {
         tracing::warn!(group, "no such group: only root may read the socket");
     }
-    rename(&staged, path).map_err(failed("move into place"))?;
     Ok(listener)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a socket has no content to be written durably"
-)]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)
 }
 
 /// Removes a socket that a dead daemon left behind.

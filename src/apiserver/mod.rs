@@ -91,7 +91,7 @@ pub struct ApiSource {
 }
 
 /// Starts following. Ends with `shutdown`.
-pub fn spawn(config: Config, shutdown: CancellationToken) -> ApiSource {
+pub fn spawn(config: &Config, shutdown: CancellationToken) -> ApiSource {
     let access = Arc::new(access::Access::new(
         config.kubeconfig.clone(),
         config.server_override.clone(),

@@ -36,7 +36,7 @@ pub(super) async fn follow(
     sender: watch::Sender<Reading<ApiSnapshot>>,
     confirm: Arc<Notify>,
 ) {
-    let mut pods = Pods {
+    let mut follower = Follower {
         feed: Feed {
             access,
             path: "/api/v1/pods".to_owned(),
@@ -48,29 +48,32 @@ pub(super) async fn follow(
         retry: config.retry,
         sender,
         lists: 0,
+        short: false,
         pods: BTreeMap::new(),
     };
     loop {
-        match pods.list().await {
-            Ok(version) => pods.attend(version, &confirm).await,
+        match follower.list().await {
+            Ok(version) => follower.attend(version, &confirm).await,
             Err(unseen) => {
-                pods.publish(Reading::Unknown(unseen));
-                pods.pause(&confirm).await;
+                follower.publish(Reading::Unknown(unseen));
+                follower.pause(&confirm).await;
             }
         }
     }
 }
 
-struct Pods {
+struct Follower {
     feed: Feed,
     relist: Duration,
     retry: Duration,
     sender: watch::Sender<Reading<ApiSnapshot>>,
     lists: u64,
+    /// The last watch did not last.
+    short: bool,
     pods: BTreeMap<PodRef, ListedPod>,
 }
 
-impl Pods {
+impl Follower {
     /// A complete list: everything known before is replaced.
     async fn list(&mut self) -> Result<String, Unseen> {
         let Listed { body, version } = self.feed.list().await?;
@@ -92,10 +95,13 @@ impl Pods {
                 () = confirm.notified() => return,
                 () = sleep_until(due) => return,
             };
-            if begun.elapsed() < self.retry {
-                // It did not even last: whatever the reason, do not ask without a pause.
+            // Watches that do not last: whatever the reason, do not ask without a pause. One that
+            // has just begun may still break with its server, which the list is to find at once.
+            let short = begun.elapsed() < self.retry;
+            if short && self.short {
                 self.pause(confirm).await;
             }
+            self.short = short;
             if !on {
                 return;
             }

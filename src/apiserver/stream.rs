@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::core::reading::Unseen;
-use crate::fetch::error::FetchError;
+use crate::fetch::error::{FetchError, shown};
 
 /// Largest event in bytes: etcd takes no object above 1.5 MiB, JSON and base64 make it larger.
 const EVENT_LIMIT: usize = 8 * 1024 * 1024;
@@ -87,8 +87,8 @@ impl Stream {
                 return self.event(&line);
             }
             if self.rest.len() > EVENT_LIMIT {
-                return Err(self.broken(&FetchError::TooLarge {
-                    url: crate::fetch::error::shown(&self.url),
+                return Err(broken(&FetchError::TooLarge {
+                    url: shown(&self.url),
                     limit: EVENT_LIMIT as u64,
                 }));
             }
@@ -100,12 +100,12 @@ impl Stream {
                 }
                 Ok(None) => return Err(End::Closed),
                 Ok(Some(Err(source))) => {
-                    let url = crate::fetch::error::shown(&self.url);
-                    return Err(self.broken(&FetchError::Truncated { url, source }));
+                    let url = shown(&self.url);
+                    return Err(broken(&FetchError::Truncated { url, source }));
                 }
                 Err(_) => {
-                    return Err(self.broken(&FetchError::Deadline {
-                        url: crate::fetch::error::shown(&self.url),
+                    return Err(broken(&FetchError::Deadline {
+                        url: shown(&self.url),
                         after: self.window,
                     }));
                 }
@@ -125,7 +125,7 @@ impl Stream {
     }
 
     fn event(&self, line: &[u8]) -> Result<(Event, String), End> {
-        let unreadable = |error| self.broken(&FetchError::content(&self.url, error));
+        let unreadable = |error| broken(&FetchError::content(&self.url, error));
         let line: Line<'_> = serde_json::from_slice(line).map_err(unreadable)?;
         let head: Head = serde_json::from_str(line.object.get()).map_err(unreadable)?;
         let event = match line.of {
@@ -134,13 +134,13 @@ impl Stream {
             "BOOKMARK" => Event::Bookmark,
             _ => {
                 let text = head.message.unwrap_or_default();
-                return Err(self.broken(&FetchError::content(&self.url, text)));
+                return Err(broken(&FetchError::content(&self.url, text)));
             }
         };
         Ok((event, head.metadata.resource_version))
     }
+}
 
-    fn broken(&self, error: &FetchError) -> End {
-        End::Broken(Unseen::from(error))
-    }
+fn broken(error: &FetchError) -> End {
+    End::Broken(Unseen::from(error))
 }

@@ -8,7 +8,7 @@ pub fn combinations(reader: &mut Reader, settings: &Settings) {
     if settings.node.name.is_empty() {
         reader.combination(
             "node.name",
-            "the host has no name".to_owned(),
+            "it is empty, and so is the host name".to_owned(),
             "set the name under which the kubelet registers",
         );
     }

@@ -60,16 +60,27 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
 
 fn node(r: &mut Reader, hostname: &str) -> Node {
     r.section("node");
-    Node {
-        name: r.text(
-            key(
-                "name",
-                "Name under which the kubelet registers; default: the host name, lower case.",
-            ),
-            "a DNS name: lower-case letters, digits, `-` and `.`, at most 253 characters",
-            hostname,
-            names::dns,
+    let name = r.text(
+        key(
+            "name",
+            "Name under which the kubelet registers; empty: the host name, lower case.",
         ),
+        "a DNS name (lower-case letters, digits, `-` and `.`), or \"\" for the host name",
+        hostname,
+        |text| {
+            if text.is_empty() {
+                Ok(())
+            } else {
+                names::dns(text)
+            }
+        },
+    );
+    Node {
+        name: if name.is_empty() {
+            hostname.to_owned()
+        } else {
+            name
+        },
         address: r.address(key(
             "address",
             "Address of host-network pods; empty: taken from the kubelet's hostIP.",

@@ -37,7 +37,11 @@ pub struct Decision {
 /// Decides what to do. Total: every observation has a decision, and none of them fails.
 pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment) -> Decision {
     let mut next = stored.in_boot(&observed.boot_id, now);
+    let handing_over = |(id, checkpoint): (&CheckpointId, &Checkpoint)| {
+        matches!(checkpoint.phase, Phase::HandingOver { .. }).then(|| id.clone())
+    };
     let mut turn = Turn {
+        handing_over: next.checkpoints.iter().find_map(handing_over),
         actions: Vec::new(),
         wake_at: None,
         confirm: false,
@@ -131,6 +135,8 @@ fn forget_removed(next: &mut Stored, observed: &Observed) {
 }
 
 struct Turn {
+    /// The checkpoint that is being handed over.
+    handing_over: Option<CheckpointId>,
     actions: Vec<Action>,
     wake_at: Option<Moment>,
     confirm: bool,
@@ -186,6 +192,7 @@ impl Turn {
         let refusal = good.and_then(|(_, facts)| facts.engine_refusal.clone());
         let mut step = Step {
             id,
+            busy: self.handing_over.as_ref().is_some_and(|other| other != id),
             view: &view,
             copies,
             good,
@@ -195,6 +202,9 @@ impl Turn {
             wake_at: &mut self.wake_at,
         };
         let reason = phase::step(checkpoint, &mut step);
+        if matches!(checkpoint.phase, Phase::HandingOver { .. }) {
+            self.handing_over.get_or_insert_with(|| id.clone());
+        }
         handover::guard(checkpoint, &mut step);
         want_probes(checkpoint, &view, observed, probe);
         let reason = match &verdict {

@@ -50,6 +50,9 @@ pub(crate) fn yield_to_parent(
             checkpoint.handover.failures
         ));
     }
+    if step.busy {
+        return Some("the parent starts, but another checkpoint is being handed over".to_owned());
+    }
     checkpoint.phase = Phase::HandingOver {
         engine,
         revision: revision.clone(),

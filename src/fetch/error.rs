@@ -155,14 +155,23 @@ impl From<&FetchError> for Unseen {
 
 /// A handshake that fails is an answer of somebody (`Unreadable`), not silence.
 fn connecting(source: &hyper_util::client::legacy::Error) -> UnseenKind {
-    let io = causes(source)
-        .into_iter()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .map(std::io::Error::kind)
-        .last();
+    let mut io = None;
+    for cause in causes(source) {
+        // An `io::Error` hides what it wraps from `source()`.
+        let mut next = cause.downcast_ref::<std::io::Error>();
+        while let Some(error) = next {
+            io = Some(error.kind());
+            let inner = error.get_ref();
+            if let Some(inner) = inner
+                && inner.is::<rustls::Error>()
+            {
+                return UnseenKind::Unreadable;
+            }
+            next = inner.and_then(|inner| inner.downcast_ref::<std::io::Error>());
+        }
+    }
     match io {
         Some(ErrorKind::TimedOut) => UnseenKind::TimedOut,
-        Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => UnseenKind::Unreadable,
         _ => UnseenKind::Unreachable,
     }
 }

@@ -14,7 +14,7 @@ use crate::fetch::{self, Client, tls};
 
 /// Both ports and what is known of them.
 pub(super) struct Doors {
-    doors: Vec<Door>,
+    all: Vec<Door>,
     /// Index of the one that answered last.
     first: usize,
     deadline: Duration,
@@ -28,12 +28,12 @@ enum Door {
 
 impl Doors {
     pub(super) fn new(config: Config) -> Self {
-        let mut doors = Vec::new();
+        let mut all = Vec::new();
         let secure = Secure::new(&config);
-        doors.extend(config.read_only_url.map(|url| Door::ReadOnly(url, None)));
-        doors.extend(config.secure_url.map(|url| Door::Secure(url, secure)));
+        all.extend(config.read_only_url.map(|url| Door::ReadOnly(url, None)));
+        all.extend(config.secure_url.map(|url| Door::Secure(url, secure)));
         Self {
-            doors,
+            all,
             first: 0,
             deadline: config.deadline,
             limit: config.limit,
@@ -44,12 +44,12 @@ impl Doors {
     /// first, the other one where it fails.
     pub(super) async fn ask(&mut self) -> Result<(Vec<u8>, &'static str), Unseen> {
         let mut failures = Vec::new();
-        for turn in 0..self.doors.len() {
-            let index = (self.first + turn) % self.doors.len();
-            match self.doors[index].ask(self.deadline, self.limit).await {
+        for turn in 0..self.all.len() {
+            let index = (self.first + turn) % self.all.len();
+            match self.all[index].ask(self.deadline, self.limit).await {
                 Ok(body) => {
                     self.first = index;
-                    return Ok((body, self.doors[index].name()));
+                    return Ok((body, self.all[index].name()));
                 }
                 Err(unseen) => failures.push((index, unseen)),
             }

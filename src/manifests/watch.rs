@@ -21,6 +21,8 @@ use crate::core::reading::{Reading, Unseen, UnseenKind};
 
 /// Longest pause between two lists while the directory cannot be watched.
 const UNWATCHED: Duration = Duration::from_secs(1);
+/// A list that takes longer makes the directory unknown until it returns.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// Room for some 40 events with the longest names; more are read in the next turn.
 const BUFFER: usize = 12 * 1024;
 
@@ -54,19 +56,24 @@ pub fn spawn(
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = publish.closed() => {}
-            () = run(dir, &publish, requests, resync) => {}
+            () = async {
+                let events = Events::open(dir.path());
+                let list = move || dir.reading();
+                run(events, list, DEADLINE, &publish, requests, resync).await;
+            } => {}
         }
     });
     (receiver, Refresh(refresh))
 }
 
 async fn run(
-    dir: ManifestDir,
+    mut events: Events,
+    list: impl Fn() -> Reading<ManifestsView> + Clone + Send + 'static,
+    deadline: Duration,
     publish: &watch::Sender<Reading<ManifestsView>>,
     mut requests: mpsc::Receiver<oneshot::Sender<()>>,
     resync: Duration,
 ) {
-    let mut events = Events::open(dir.path());
     let mut waiting = Vec::new();
     loop {
         // Armed before the list, so that no change falls between the two.
@@ -75,28 +82,60 @@ async fn run(
         } else {
             resync.min(UNWATCHED)
         };
-        while let Ok(request) = requests.try_recv() {
-            waiting.push(request);
-        }
-        let listed = dir.clone();
-        let reading = tokio::task::spawn_blocking(move || listed.reading()).await;
-        let reading = reading.unwrap_or_else(|error| {
-            Reading::Unknown(Unseen::new(UnseenKind::Unreadable, error.to_string()))
-        });
-        publish.send_if_modified(|published| {
-            let changed = *published != reading;
-            *published = reading;
-            changed
-        });
-        for done in waiting.drain(..) {
-            // Whoever asked may have gone away.
-            let _: Result<(), ()> = done.send(());
-        }
+        asked(&mut requests, &mut waiting);
+        let mut listing = tokio::task::spawn_blocking(list.clone());
+        let reading = loop {
+            match tokio::time::timeout(deadline, &mut listing).await {
+                Ok(Ok(reading)) => break reading,
+                Ok(Err(error)) => break unseen(UnseenKind::Unreadable, error.to_string()),
+                // The disk hangs. It cannot be asked a second time before it has answered.
+                Err(_) => {
+                    let text = format!("no answer from the disk within {deadline:?}");
+                    publish_if_new(publish, unseen(UnseenKind::TimedOut, text));
+                    asked(&mut requests, &mut waiting);
+                    answer(&mut waiting);
+                }
+            }
+        };
+        publish_if_new(publish, reading);
+        answer(&mut waiting);
         tokio::select! {
             () = events.changed() => {}
             Some(request) = requests.recv() => waiting.push(request),
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+fn unseen(kind: UnseenKind, text: String) -> Reading<ManifestsView> {
+    Reading::Unknown(Unseen::new(kind, text))
+}
+
+fn publish_if_new(
+    publish: &watch::Sender<Reading<ManifestsView>>,
+    reading: Reading<ManifestsView>,
+) {
+    publish.send_if_modified(|published| {
+        let changed = *published != reading;
+        *published = reading;
+        changed
+    });
+}
+
+/// Takes up who asks for a list now.
+fn asked(
+    requests: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    waiting: &mut Vec<oneshot::Sender<()>>,
+) {
+    while let Ok(request) = requests.try_recv() {
+        waiting.push(request);
+    }
+}
+
+fn answer(waiting: &mut Vec<oneshot::Sender<()>>) {
+    for done in waiting.drain(..) {
+        // Whoever asked may have gone away.
+        let _: Result<(), ()> = done.send(());
     }
 }
 
@@ -193,4 +232,61 @@ impl Events {
 /// In the parent directory many things may change; only our directory's name matters.
 fn matters(event: &EventOwned, parent: Option<&WatchDescriptor>, name: Option<&OsStr>) -> bool {
     parent != Some(&event.wd) || event.name.as_deref().is_none() || event.name.as_deref() == name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn d08_a_directory_that_hangs_becomes_unknown_and_comes_back() {
+        let kept = tempfile::tempdir().unwrap();
+        let dir = kept.path().to_owned();
+        let (publish, mut views) = watch::channel(Reading::not_asked());
+        let (sender, requests) = mpsc::channel(16);
+        let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = std::sync::Arc::new(std::sync::Mutex::new(blocked));
+        let list = move || {
+            let answer = blocked.lock().unwrap().recv();
+            answer.map_or_else(
+                |_| Reading::not_asked(),
+                |()| Reading::Known(ManifestsView::default()),
+            )
+        };
+        let deadline = Duration::from_millis(20);
+        let resync = Duration::from_secs(3600);
+        let watcher = tokio::spawn(async move {
+            run(
+                Events::open(&dir),
+                list,
+                deadline,
+                &publish,
+                requests,
+                resync,
+            )
+            .await;
+        });
+        let long = Duration::from_secs(20);
+        let timed_out = |reading: &Reading<ManifestsView>| {
+            reading
+                .unseen()
+                .is_some_and(|unseen| unseen.kind == UnseenKind::TimedOut)
+        };
+        let hung = tokio::time::timeout(long, views.wait_for(timed_out)).await;
+        assert!(
+            hung.is_ok_and(|view| view.is_ok()),
+            "a hanging disk was not reported"
+        );
+        let answered = tokio::time::timeout(long, Refresh(sender).now()).await;
+        assert!(answered.is_ok(), "a hanging disk held up who asked");
+        unblock.send(()).unwrap();
+        let known = views.wait_for(|reading| reading.known().is_some());
+        let back = tokio::time::timeout(long, known).await;
+        assert!(
+            back.is_ok_and(|view| view.is_ok()),
+            "the answer was not published"
+        );
+        watcher.abort();
+        drop(unblock);
+    }
 }

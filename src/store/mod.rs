@@ -20,6 +20,7 @@
 pub mod dir;
 pub mod durable;
 pub mod inventory;
+pub mod lock;
 pub mod marks;
 mod rebuild;
 mod reserve;

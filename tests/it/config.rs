@@ -121,7 +121,7 @@ fn each_mistake_names_line_key_cause_and_hint() {
         ),
         (
             "[node]\nname = 'Master_0'",
-            "2: node.name: \"Master_0\" is no DNS name\n  hint: it takes a DNS name: lower-case letters, digits, `-` and `.`, at most 253 characters",
+            "2: node.name: \"Master_0\" is no DNS name\n  hint: it takes a DNS name (lower-case letters, digits, `-` and `.`), or \"\" for the host name",
         ),
         (
             "[containerd]\nengine_namespace = '../x'",

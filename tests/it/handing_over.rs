@@ -6,7 +6,7 @@ use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 use rekindle::core::stored::Phase;
 
-use crate::world::{API, World, copy, id, parent_name, pod, revision, seen, silent};
+use crate::world::{API, KCM, World, copy, id, parent_name, pod, revision, seen, silent};
 
 /// The checkpoint stands in; the API server (served by it) lists the parent.
 fn standing_in() -> World {
@@ -179,4 +179,33 @@ fn c01_a_hand_over_is_frozen_while_containerd_is_silent() {
     world.turns(200);
     assert!(world.left_alone());
     assert_eq!(world.state(API), State::HandingOver);
+}
+
+#[test]
+fn one_checkpoint_is_handed_over_at_a_time() {
+    let mut world = World::learned(&[API, KCM]);
+    world.power_cut();
+    world.turn();
+    for text in [API, KCM] {
+        world.kubelet_runs(text);
+    }
+    world.turns(2);
+    world.observed.apiserver = Reading::Known(ApiView::default());
+    for text in [API, KCM] {
+        let parent = pod(&parent_name(text));
+        world.api().pods.push(seen(&parent, Some(text)));
+        world.run_unready(&parent);
+    }
+    world.turn();
+    assert_eq!(world.state(API), State::HandingOver);
+    assert_eq!(world.state(KCM), State::Active);
+    assert!(
+        world.reason(KCM).contains("another checkpoint"),
+        "{}",
+        world.reason(KCM)
+    );
+    world.run_pod(&pod(&parent_name(API)), None, TaskState::Running);
+    world.turns(2);
+    assert_eq!(world.state(API), State::Inactive);
+    assert_eq!(world.state(KCM), State::HandingOver);
 }

@@ -8,11 +8,21 @@
 )]
 
 mod activation;
+mod api;
+mod api_bounds;
+mod api_peers;
+mod apiserver;
+mod cli;
+mod cli_disk;
 mod config;
+mod daemon;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod failpoints_power;
 mod handing_over;
+mod kubelet;
 mod manifest_cli;
 mod manifest_data;
 mod manifest_facts;
@@ -24,11 +34,18 @@ mod manifest_render;
 mod manifest_revision;
 mod manifests_dir;
 mod manifests_watch;
+mod metrics;
+mod peer;
+mod probe;
 mod properties;
+mod readme;
 mod removing;
+mod run;
+mod signals;
 mod store_disk;
 mod store_revisions;
 mod store_samples;
 mod store_state;
 mod tidy;
+mod units;
 mod world;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use rekindle::store::inventory::Damage;
+use rekindle::store::lock;
 use rekindle::store::revisions::{Revisions, StoreError};
 
 use crate::store_samples::{
@@ -353,4 +354,15 @@ fn d04_a_manifest_beyond_the_bound_is_refused_before_a_disaster_needs_it() {
         text(&error)
     );
     assert!(revisions.scan().unwrap().by_checkpoint.is_empty());
+}
+
+#[test]
+fn a_state_directory_has_one_holder_at_a_time() {
+    let (dir, _revisions) = store();
+    let state_dir = dir.path().join("state");
+    let held = lock::hold(&state_dir).unwrap();
+    let second = lock::hold(&state_dir).unwrap_err();
+    assert!(matches!(second, lock::LockError::Held { .. }), "{second:?}");
+    drop(held);
+    lock::hold(&state_dir).unwrap();
 }

@@ -228,7 +228,8 @@ fn one_module_writes_files() {
     ];
     let mut found = Vec::new();
     for (path, text) in rust("src") {
-        if path.starts_with("src/store/durable") {
+        // A socket is a name without content: nothing to lose half of.
+        if path.starts_with("src/store/durable") || path == Path::new("src/api/listen.rs") {
             continue;
         }
         for (number, line) in code(&text) {

@@ -1,2 +1,15 @@
 //! Tests on real components, run by `tests/run` inside the lab.
-#![allow(missing_docs, reason = "tests are named for what they show")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests are named for what they show, print their figures, and fail by panicking"
+)]
+
+mod apiserver;
+mod containerd;
+mod containerd_process;
+mod control_plane;

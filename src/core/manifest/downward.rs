@@ -72,7 +72,7 @@ fn metadata(source: &Source<'_>, path: &str) -> Result<String, String> {
 
 /// The value of a `resourceFieldRef`, where the container sets it. Where it does not, the kubelet
 /// would put in what the node can allocate, which is not known here.
-pub(super) fn resource(pod: &Pod, selector: &ResourceFieldSelector) -> Result<String, String> {
+pub(crate) fn resource(pod: &Pod, selector: &ResourceFieldSelector) -> Result<String, String> {
     let wanted = selector.container_name.as_deref().unwrap_or_default();
     let spec = pod.spec.as_ref();
     let container = spec.and_then(|spec| all_containers(spec).find(|c| c.name == wanted));

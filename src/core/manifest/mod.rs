@@ -6,7 +6,7 @@
 
 mod access;
 mod digest;
-mod downward;
+pub(crate) mod downward;
 mod env;
 pub mod expand;
 pub mod facts;
@@ -19,7 +19,7 @@ pub mod names;
 pub mod needs;
 pub mod parent;
 mod payload;
-mod quantity;
+pub(crate) mod quantity;
 pub mod references;
 pub mod render;
 pub mod rendered;

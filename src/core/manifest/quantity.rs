@@ -6,7 +6,7 @@ const NANO: i128 = 1_000_000_000;
 
 /// Reads a quantity such as `100m`, `1.5Gi`, `2e3` in billionths. `None` where it is none, is
 /// negative, or is beyond 64 bits.
-pub(super) fn nanos(text: &str) -> Option<i128> {
+pub(crate) fn nanos(text: &str) -> Option<i128> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '+')
         .unwrap_or(text.len());

@@ -1,0 +1,78 @@
+//! Stopping the tasks of a pod that the kubelet started. The CRI plugin notices the exits itself;
+//! nothing is deleted here.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
+use super::calls::{KILL, TERM};
+use super::listing::{Listing, Record};
+use super::view::{KIND, POD_UID};
+use super::{Containerd, Error};
+use crate::core::observed::TaskState;
+
+impl Containerd {
+    /// Stops all tasks of a sandbox: its containers, then its own. `at_once`: SIGKILL; otherwise
+    /// SIGTERM, and SIGKILL to what is left after `grace`. Returns when all have ended; a sandbox
+    /// that is not there has.
+    pub async fn kill_sandbox_tasks(
+        &self,
+        sandbox_id: &str,
+        at_once: bool,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        let namespace = self.config().cri_namespace.as_str();
+        let listing = self.list(namespace, &Listing::new()).await?;
+        let uid = listing.get(sandbox_id).map(|record| record.label(POD_UID));
+        let of_sandbox = |record: &Record| match &record.sandbox {
+            Some(sandbox) => sandbox == sandbox_id,
+            None => uid.is_some_and(|uid| !uid.is_empty() && record.label(POD_UID) == uid),
+        };
+        let running: Vec<&str> = listing
+            .iter()
+            .filter(|(_, record)| record.label(KIND) != "sandbox" && of_sandbox(record))
+            .filter(|(_, record)| has_process(record))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let grace = if at_once { Duration::ZERO } else { grace };
+        try_join_all(running.iter().map(|id| self.end_task(namespace, id, grace))).await?;
+        if listing.get(sandbox_id).is_some_and(has_process) {
+            self.end_task(namespace, sandbox_id, Duration::ZERO).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends one task: SIGTERM and `grace` (zero: none), then SIGKILL. Returns when it has ended.
+    pub(crate) async fn end_task(
+        &self,
+        namespace: &str,
+        id: &str,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        if !grace.is_zero() {
+            self.signal(namespace, id, TERM, false).await?;
+            self.resume_in(namespace, id).await.ok();
+            if self.wait_ended(namespace, id, grace).await? {
+                return Ok(());
+            }
+        }
+        self.signal(namespace, id, KILL, true).await?;
+        // A frozen process dies only when it is thawed. Most are not frozen, which is no error.
+        self.resume_in(namespace, id).await.ok();
+        let limit = self.config().call_deadline;
+        if self.wait_ended(namespace, id, limit).await? {
+            return Ok(());
+        }
+        Err(Error::TimedOut {
+            call: "Tasks.Kill",
+            after: limit,
+        })
+    }
+}
+
+fn has_process(record: &Record) -> bool {
+    matches!(
+        record.task,
+        TaskState::Created | TaskState::Running | TaskState::Paused
+    )
+}

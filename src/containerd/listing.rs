@@ -1,0 +1,191 @@
+//! One namespace's containers and their tasks, as far as anybody here needs them. The containers'
+//! OCI specs are not kept: they are by far the largest part of what containerd stores.
+
+use std::collections::{BTreeMap, HashMap};
+
+use containerd_client::services::v1::containers_client::ContainersClient;
+use containerd_client::services::v1::tasks_client::TasksClient;
+use containerd_client::services::v1::{
+    Container, GetContainerRequest, GetRequest, ListContainersRequest, ListTasksRequest,
+};
+use containerd_client::types::v1::{Process, Status};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{Containerd, Error, found, in_namespace};
+use crate::core::observed::TaskState;
+
+/// Containers of one namespace, by id.
+pub(crate) type Listing = BTreeMap<String, Record>;
+
+/// One container and its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Its labels.
+    pub(crate) labels: HashMap<String, String>,
+    /// Name of its image.
+    pub(crate) image: String,
+    /// Sandbox it belongs to, where containerd or its CRI plugin says so.
+    pub(crate) sandbox: Option<String>,
+    /// What its task does.
+    pub(crate) task: TaskState,
+    /// Process of a task that has not ended; 0 where there is none.
+    pub(crate) pid: u32,
+}
+
+/// The part of the CRI plugin's own record that is needed.
+///
+/// Source: containerd 1.6 `pkg/cri/store/container/metadata.go`, extension
+/// `io.cri-containerd.container.metadata`.
+#[derive(Deserialize)]
+struct CriRecord {
+    #[serde(rename = "Metadata")]
+    metadata: CriMetadata,
+}
+
+#[derive(Deserialize)]
+struct CriMetadata {
+    #[serde(rename = "SandboxID", default)]
+    sandbox: String,
+}
+
+impl Record {
+    fn new(container: Container) -> Self {
+        let sandbox = Some(container.sandbox).filter(|id| !id.is_empty());
+        let sandbox = sandbox.or_else(|| {
+            let any = container
+                .extensions
+                .get("io.cri-containerd.container.metadata")?;
+            let record: CriRecord = serde_json::from_slice(&any.value).ok()?;
+            Some(record.metadata.sandbox).filter(|id| !id.is_empty())
+        });
+        Self {
+            labels: container.labels,
+            image: container.image,
+            sandbox,
+            task: TaskState::None,
+            pid: 0,
+        }
+    }
+
+    /// A label's value; empty where there is none.
+    pub(crate) fn label(&self, key: &str) -> &str {
+        self.labels.get(key).map_or("", String::as_str)
+    }
+
+    /// Takes over what containerd says of the task.
+    fn see(&mut self, task: Option<&Process>) {
+        (self.task, self.pid) = match task {
+            None => (TaskState::None, 0),
+            Some(task) => match Status::try_from(task.status) {
+                Ok(Status::Created) => (TaskState::Created, task.pid),
+                Ok(Status::Running) => (TaskState::Running, task.pid),
+                Ok(Status::Paused | Status::Pausing) => (TaskState::Paused, task.pid),
+                Ok(Status::Stopped) => (TaskState::Exited(task.exit_status), 0),
+                // The shim does not answer. A task that nobody knows anything of is taken for one
+                // that runs: a second copy is worse than none.
+                Ok(Status::Unknown) | Err(_) => match self.task {
+                    TaskState::None => (TaskState::Running, task.pid),
+                    before => (before, self.pid),
+                },
+            },
+        };
+    }
+}
+
+impl Containerd {
+    /// Everything in `namespace`. `before` is what was known, for tasks whose shim is silent.
+    pub(crate) async fn list(&self, namespace: &str, before: &Listing) -> Result<Listing, Error> {
+        let deadline = self.config().call_deadline;
+        let containers = timeout(deadline, self.list_containers(namespace)).await;
+        let mut listing = containers.unwrap_or(Err(Error::TimedOut {
+            call: "Containers.ListStream",
+            after: deadline,
+        }))?;
+        let message = ListTasksRequest::default();
+        let tasks = self.call(
+            "Tasks.List",
+            namespace,
+            message,
+            async |channel, request| TasksClient::new(channel).list(request).await,
+        );
+        let tasks = tasks.await?.tasks;
+        let tasks: HashMap<&str, &Process> = tasks.iter().map(|t| (t.id.as_str(), t)).collect();
+        for (id, record) in &mut listing {
+            if let Some(known) = before.get(id) {
+                (record.task, record.pid) = (known.task, known.pid);
+            }
+            record.see(tasks.get(id.as_str()).copied());
+        }
+        Ok(listing)
+    }
+
+    /// One by one, so that not all the OCI specs of a node are in memory at once.
+    async fn list_containers(&self, namespace: &str) -> Result<Listing, Error> {
+        const CALL: &str = "Containers.ListStream";
+        let request = in_namespace(CALL, namespace, ListContainersRequest::default())?;
+        let read = async {
+            let mut client = ContainersClient::new(self.channel().await?);
+            let stream = client.list_stream(request).await;
+            let mut stream = stream.map_err(|s| Error::status(CALL, &s))?.into_inner();
+            let mut listing = Listing::new();
+            while let Some(item) = stream
+                .message()
+                .await
+                .map_err(|s| Error::status(CALL, &s))?
+            {
+                if let Some(mut container) = item.container {
+                    let id = std::mem::take(&mut container.id);
+                    listing.insert(id, Record::new(container));
+                }
+            }
+            Ok(listing)
+        };
+        let answer: Result<Listing, Error> = read.await;
+        if answer.as_ref().is_err_and(Error::is_transport) {
+            self.forget_connection().await;
+        }
+        answer
+    }
+
+    /// Asks about one container again and puts the answer into `listing`.
+    pub(crate) async fn relist_one(
+        &self,
+        namespace: &str,
+        id: &str,
+        listing: &mut Listing,
+    ) -> Result<(), Error> {
+        let message = GetContainerRequest { id: id.to_owned() };
+        let container = self.call(
+            "Containers.Get",
+            namespace,
+            message,
+            async |channel, request| ContainersClient::new(channel).get(request).await,
+        );
+        let container = found(container.await)?.and_then(|answer| answer.container);
+        let Some(container) = container else {
+            listing.remove(id);
+            return Ok(());
+        };
+        let task = self.task(namespace, id).await?;
+        let mut record = Record::new(container);
+        if let Some(known) = listing.get(id) {
+            (record.task, record.pid) = (known.task, known.pid);
+        }
+        record.see(task.as_ref());
+        listing.insert(id.to_owned(), record);
+        Ok(())
+    }
+
+    /// The task of a container, if it has one.
+    pub(crate) async fn task(&self, namespace: &str, id: &str) -> Result<Option<Process>, Error> {
+        let message = GetRequest {
+            container_id: id.to_owned(),
+            ..GetRequest::default()
+        };
+        let task = self.call("Tasks.Get", namespace, message, async |channel, request| {
+            TasksClient::new(channel).get(request).await
+        });
+        Ok(found(task.await)?.and_then(|answer| answer.process))
+    }
+}

@@ -1,0 +1,151 @@
+//! One namespace kept up to date: a complete listing, then one container asked about again for
+//! each event, then a complete listing each period and after each reconnection.
+//!
+//! Asking about one container costs the same on a node with one pod and with a hundred; a complete
+//! listing makes containerd ask every shim.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerd_client::types::Envelope;
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::listing::Listing;
+use super::subscribe::container_of;
+use super::view::pods_of;
+use super::{Containerd, Error};
+use crate::core::observed::RuntimeView;
+use crate::core::reading::Reading;
+
+/// First wait before the next attempt to reach containerd, doubled up to [`RETRY_LIMIT`].
+const RETRY: Duration = Duration::from_millis(100);
+/// Longest wait between two attempts.
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
+/// More events than this at once: a complete listing is cheaper.
+const BURST: usize = 64;
+
+/// containerd as a source: what the kubelet's namespace holds, published when it changes. Ends
+/// with `shutdown`.
+pub fn spawn_source(
+    c: Containerd,
+    shutdown: CancellationToken,
+) -> watch::Receiver<Reading<RuntimeView>> {
+    let (publish, receive) = watch::channel(Reading::not_asked());
+    let namespace = c.config().cri_namespace.clone();
+    spawn(c, namespace, shutdown, move |reading| {
+        let view = reading.map(|listing| pods_of(listing));
+        change(&publish, view);
+    });
+    receive
+}
+
+/// The plain listing of `namespace`, published when it changes.
+pub(crate) fn spawn_watch(
+    c: Containerd,
+    namespace: String,
+    shutdown: CancellationToken,
+) -> watch::Receiver<Reading<Arc<Listing>>> {
+    let (publish, receive) = watch::channel(Reading::not_asked());
+    spawn(c, namespace, shutdown, move |reading| {
+        let listing = reading.map(|listing| Arc::new(Listing::clone(listing)));
+        change(&publish, listing);
+    });
+    receive
+}
+
+fn change<T: PartialEq>(publish: &watch::Sender<Reading<T>>, reading: Reading<T>) {
+    publish.send_if_modified(|published| {
+        let changed = *published != reading;
+        if changed {
+            *published = reading;
+        }
+        changed
+    });
+}
+
+fn spawn(
+    c: Containerd,
+    namespace: String,
+    shutdown: CancellationToken,
+    publish: impl Fn(&Reading<Listing>) + Send + Sync + 'static,
+) {
+    tokio::spawn(async move {
+        shutdown
+            .run_until_cancelled(follow(&c, &namespace, &publish))
+            .await;
+    });
+}
+
+async fn follow(c: &Containerd, namespace: &str, publish: &(impl Fn(&Reading<Listing>) + Sync)) {
+    let mut wait = RETRY;
+    loop {
+        let mut answered = false;
+        let Err(error) = session(c, namespace, publish, &mut answered).await;
+        if answered {
+            wait = RETRY;
+        }
+        let unseen = error.unseen();
+        tracing::debug!(namespace, cause = unseen.detail, "containerd lost");
+        publish(&Reading::Unknown(unseen));
+        sleep(wait).await;
+        wait = (wait * 2).min(RETRY_LIMIT);
+    }
+}
+
+/// One connection, until it fails.
+async fn session(
+    c: &Containerd,
+    namespace: &str,
+    publish: &(impl Fn(&Reading<Listing>) + Sync),
+    answered: &mut bool,
+) -> Result<std::convert::Infallible, Error> {
+    let mut events = c.subscribe(namespace).await?;
+    let mut reading = Reading::Known(Listing::new());
+    let mut due = Instant::now();
+    loop {
+        let Reading::Known(listing) = &mut reading else {
+            return Err(Error::unreadable("Events.Subscribe", "no listing"));
+        };
+        tokio::select! {
+            biased;
+            () = sleep_until(due) => {
+                *listing = c.list(namespace, listing).await?;
+                due = Instant::now() + c.config().resync;
+            }
+            event = events.message() => {
+                let mut ids = BTreeSet::new();
+                take(event, &mut ids)?;
+                while let Some(event) = events.message().now_or_never() {
+                    take(event, &mut ids)?;
+                }
+                if ids.len() > BURST {
+                    due = Instant::now();
+                    continue;
+                }
+                for id in &ids {
+                    c.relist_one(namespace, id, listing).await?;
+                }
+                if ids.is_empty() {
+                    continue;
+                }
+            }
+        }
+        *answered = true;
+        publish(&reading);
+    }
+}
+
+/// The container that an event is about, into `ids`.
+fn take(
+    event: Result<Option<Envelope>, containerd_client::tonic::Status>,
+    ids: &mut BTreeSet<String>,
+) -> Result<(), Error> {
+    let event = event.map_err(|status| Error::status("Events.Subscribe", &status))?;
+    let event = event.ok_or_else(|| Error::unreadable("Events.Subscribe", "the stream ended"))?;
+    ids.extend(container_of(&event));
+    Ok(())
+}

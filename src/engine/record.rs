@@ -1,0 +1,108 @@
+//! What the engine remembers on disk: which pods it was asked to run, in which boot. What runs is
+//! containerd's to say.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Config;
+use crate::core::id::{CheckpointId, RevisionId};
+use crate::store::durable::{self, Attributes, DurableError};
+
+/// One pod that the engine was asked to run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) boot_id: String,
+    pub(super) checkpoint: CheckpointId,
+    pub(super) revision: RevisionId,
+    pub(super) pod: Box<Pod>,
+}
+
+/// Short name of a checkpoint in ids and paths: containerd takes at most 76 characters.
+pub(super) fn key(id: &CheckpointId) -> String {
+    let digest = Sha256::digest(id.as_str().as_bytes());
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+impl Config {
+    /// The pod's own directory on disk.
+    pub(super) fn dir(&self, id: &CheckpointId) -> PathBuf {
+        self.state_dir.join(key(id))
+    }
+
+    /// The pod's own directory in memory.
+    pub(super) fn memory(&self, id: &CheckpointId) -> PathBuf {
+        self.memory_dir.join(key(id))
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.state_dir.join("staging")
+    }
+}
+
+/// Writes a record, durably.
+pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
+    let write = || -> Result<(), DurableError> {
+        let root = durable::ensure_root(&config.state_dir)?;
+        durable::ensure_dir(&root, "staging", 0o700)?;
+        durable::ensure_dir(&root, &key(&record.checkpoint), 0o700)?;
+        let bytes = serde_json::to_vec(record).unwrap_or_default();
+        let path = config.dir(&record.checkpoint).join("record.json");
+        durable::write(&path, &bytes, &Attributes::ours(0o600), &config.staging())
+    };
+    write().map_err(|error| chain(&error))
+}
+
+/// Every record that can be read. One that cannot is reported and left; its containers carry a
+/// copy.
+pub(super) fn all(config: &Config) -> Result<Vec<Record>, String> {
+    let entries = match std::fs::read_dir(&config.state_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{}: {error}", config.state_dir.display())),
+    };
+    let mut records = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let path = entry.path().join("record.json");
+        let Ok(bytes) = std::fs::read(&path) else {
+            continue;
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => records.push(record),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "record is damaged"),
+        }
+    }
+    Ok(records)
+}
+
+/// Removes all that is the pod's own on disk and in memory.
+pub(super) fn remove(config: &Config, id: &CheckpointId) -> Result<(), String> {
+    let remove = || -> Result<(), DurableError> {
+        let root = durable::ensure_root(&config.state_dir)?;
+        let staging = durable::ensure_dir(&root, "staging", 0o700)?;
+        durable::discard(&root, &key(id), &staging)
+    };
+    remove().map_err(|error| chain(&error))?;
+    match std::fs::remove_dir_all(config.memory(id)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", config.memory(id).display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
