@@ -225,8 +225,12 @@ fn one_module_writes_files() {
     ];
     let mut found = Vec::new();
     for (path, text) in rust("src") {
-        // A socket is a name without content: nothing to lose half of.
-        if path.starts_with("src/store/durable") || path == Path::new("src/api/listen.rs") {
+        // A socket is a name without content, a container's log is appended to: neither can be
+        // lost by half, and neither is ever read back for a decision.
+        let harmless = ["src/api/listen.rs", "src/cli/cri_log.rs"];
+        if path.starts_with("src/store/durable")
+            || harmless.iter().any(|own| path == Path::new(own))
+        {
             continue;
         }
         for (number, line) in code(&text) {
@@ -269,6 +273,7 @@ fn the_top_level_holds_only_what_it_may() {
         "Cargo.toml",
         "Cargo.lock",
         "README.md",
+        "LICENSE",
         "src",
         "tests",
         "systemd",
