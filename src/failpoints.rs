@@ -45,6 +45,10 @@ pub const ALL: &[&str] = &[
     "checkpoint.removed",
     "manifest.written",
     "manifest.removed",
+    "turn.committing",
+    "turn.committed",
+    "action.starting",
+    "action.ended",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -54,7 +54,7 @@
 //! ## Invariants
 //!
 //! 1. `core` does no I/O, knows no time but its argument, and cannot fail
-//!    (`tidy::core_does_no_io_and_reads_no_clock`).
+//!    (`tidy::the_core_knows_no_outside_world`).
 //! 2. Unknown never moves anything towards starting a second copy or removing one
 //!    (`activation::c01_silent_containerd_changes_nothing`, `properties::unknown_never_removes`).
 //! 3. Only the API server may say that a parent is deleted, twice, and never about every checkpoint
@@ -63,18 +63,20 @@
 //! 4. A revision replaces the last known good one only after its parent has been Ready and serving
 //!    for a while (`activation::c06_a_bad_spec_never_replaces_the_good_revision`).
 //! 5. A checkpoint is activated only whole: data first, manifest last, both fsynced
-//!    (`kill_tests`, with the feature `failpoints`).
+//!    (`failpoints_power::c11_a_power_cut_at_any_step_loses_nothing_that_was_acknowledged`).
 //! 6. Never two copies of one checkpoint: `properties::never_two_copies_asked_for`,
 //!    `activation::the_engine_waits_for_the_static_pod_to_be_gone`.
 //! 7. Nothing is deleted before its replacement is proven; a removed checkpoint is moved aside
 //!    (`activation::c18_a_changed_secret_becomes_good_only_when_proven_and_the_old_revision_stays_until_then`).
 //! 8. The next state is on disk before its actions start; every action may be repeated; a kill at
-//!    any instant converges (`kill_tests`, and the lab's `D01-kill-9-of-the-daemon`).
+//!    any instant converges (`failpoints::d01_killed_at_every_step_of_every_file_operation`,
+//!    `daemon_kills::d01_killed_around_every_commit_and_action`, and the lab's
+//!    `D01-kill-9-of-the-daemon`).
 //! 9. Running means the *parent's* sandbox, never our own copy
 //!    (`activation::c21_after_a_power_cut_all_come_back_at_once_and_are_verified`).
 //! 10. One task owns the state; socket and metrics read a published copy ([`daemon::publish`]).
 //! 11. One module writes files ([`store::durable`]), one reads the clock ([`daemon::clock`])
-//!     (`tidy`, and `disallowed-methods` of clippy).
+//!     (`tidy::one_module_writes_files`, and `disallowed-methods` of clippy).
 //! 12. No secret value is ever logged, shown, or readable by another user than root
 //!     (`store`, `manifest` tests on `Debug` and modes).
 //!

@@ -96,14 +96,12 @@ impl Access {
         {
             return means.clone();
         }
-        // The stamp is taken first: a file written while it is read is then read once more.
-        let mut files = vec![self.path.clone()];
-        let mut stamp = Stamp::of(&files);
+        let mut stamp = Stamp::of([&self.path]);
         let means = match self.load() {
             Err(error) => Err(error),
             Ok(kubeconfig) => {
-                files.extend(named_files(&kubeconfig));
-                stamp = Stamp::of(&files);
+                let files = named_files(&kubeconfig);
+                stamp.extend(&files);
                 self.make(kubeconfig, &files).await
             }
         };
@@ -135,20 +133,12 @@ impl Access {
                 cluster.server = Some(server.clone());
             }
         }
-        let refused = config.auth_infos.iter().find_map(|named| {
-            let user = named.auth_info.as_ref()?;
-            Some((named.name.clone(), unsupported(user)?))
-        });
-        let proxied = config
-            .clusters
-            .iter()
-            .filter_map(|named| named.cluster.as_ref()?.proxy_url.as_deref())
-            .any(|proxy| !proxy.is_empty());
+        let proxied = names_a_proxy(&config);
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
             .await
             .map_err(|error| self.unusable(&error))?;
-        if let Some((user, what)) = refused {
-            return Err(self.because(format!("user {user:?} has {what}, which is not supported")));
+        if let Some(what) = unsupported(&config.auth_info) {
+            return Err(self.because(format!("its user has {what}, which is not supported")));
         }
         if proxied {
             return Err(self.because("it names a proxy, which is not supported".to_owned()));
@@ -245,6 +235,20 @@ fn unsupported(user: &AuthInfo) -> Option<&'static str> {
         .into_iter()
         .find(|(there, _)| *there)
         .map(|(_, what)| what)
+}
+
+/// Of the current context; a proxy of the environment is for others and does not count.
+fn names_a_proxy(config: &Kubeconfig) -> bool {
+    let current = config
+        .contexts
+        .iter()
+        .find(|named| Some(&named.name) == config.current_context.as_ref())
+        .and_then(|named| Some(&named.context.as_ref()?.cluster));
+    let clusters = config.clusters.iter();
+    clusters
+        .filter(|named| Some(&named.name) == current)
+        .filter_map(|named| named.cluster.as_ref()?.proxy_url.as_deref())
+        .any(|proxy| !proxy.is_empty())
 }
 
 fn named_files(config: &Kubeconfig) -> Vec<PathBuf> {

@@ -27,7 +27,7 @@ use crate::core::observed::ApiView;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 
 /// A watch of the pods is renewed this often; each renewal proves that the server answers.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(30);
 
 /// Follows the pods of the node for ever.
 pub(super) async fn follow(

@@ -14,6 +14,14 @@ pub struct Stamp(Vec<(PathBuf, Option<[i64; 6]>)>);
 impl Stamp {
     /// Looks at the files now. Missing ones are part of the stamp.
     pub fn of<P: Into<PathBuf>>(paths: impl IntoIterator<Item = P>) -> Self {
+        let mut stamp = Self::default();
+        stamp.extend(paths);
+        stamp
+    }
+
+    /// Looks at more files now. To be done before they are read: one that is written meanwhile is
+    /// then read once more.
+    pub fn extend<P: Into<PathBuf>>(&mut self, paths: impl IntoIterator<Item = P>) {
         let state = |path: &Path| {
             let meta = std::fs::metadata(path).ok()?;
             Some([
@@ -25,14 +33,11 @@ impl Stamp {
                 meta.ctime_nsec(),
             ])
         };
-        Self(
-            paths
-                .into_iter()
-                .map(Into::into)
-                .map(|path| (state(&path), path))
-                .map(|(state, path)| (path, state))
-                .collect(),
-        )
+        let paths = paths.into_iter().map(Into::into);
+        self.0.extend(paths.map(|path| {
+            let state = state(&path);
+            (path, state)
+        }));
     }
 
     /// The same files are unchanged.

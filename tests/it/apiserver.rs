@@ -15,20 +15,20 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::peer::{Asked, Keys, PATIENCE, Peer, Reply, reaches};
+use crate::peer::{Asked, PATIENCE, Peer, Reply, reaches};
 
-struct Started {
-    source: ApiSource,
+pub struct Started {
+    pub source: ApiSource,
     dir: TempDir,
     _guard: DropGuard,
 }
 
 impl Started {
-    fn kubeconfig(&self) -> PathBuf {
+    pub fn kubeconfig(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
     }
 
-    async fn unseen(&mut self, kind: UnseenKind) -> String {
+    pub async fn unseen(&mut self, kind: UnseenKind) -> String {
         let reading = reaches(&mut self.source.pods, "an unknown reading", |reading| {
             reading.unseen().is_some_and(|unseen| unseen.kind == kind)
         })
@@ -36,7 +36,7 @@ impl Started {
         reading.unseen().unwrap().detail.clone()
     }
 
-    async fn known(&mut self, what: &str, when: impl Fn(&ApiSnapshot) -> bool) -> ApiSnapshot {
+    pub async fn known(&mut self, what: &str, when: impl Fn(&ApiSnapshot) -> bool) -> ApiSnapshot {
         let reading = reaches(&mut self.source.pods, what, |reading| {
             reading.known().is_some_and(&when)
         })
@@ -49,11 +49,11 @@ impl Started {
     clippy::disallowed_methods,
     reason = "a test's own files need no durable writer"
 )]
-fn write(path: &Path, text: &str) {
+pub fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-fn kubeconfig(server: &str, user: &Value) -> String {
+pub fn kubeconfig(server: &str, user: &Value) -> String {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "k", "cluster": {"server": server}}],
@@ -63,7 +63,7 @@ fn kubeconfig(server: &str, user: &Value) -> String {
     .to_string()
 }
 
-fn start_with(text: &str, deadline: Duration, relist: Duration) -> Started {
+pub fn start_with(text: &str, deadline: Duration, relist: Duration) -> Started {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("kubeconfig"), text);
     let shutdown = CancellationToken::new();
@@ -100,12 +100,12 @@ fn pod(name: &str, ready: bool) -> Value {
     })
 }
 
-fn list(pods: &[Value]) -> Reply {
+pub fn list(pods: &[Value]) -> Reply {
     let list = json!({"kind": "PodList", "metadata": {"resourceVersion": "5"}, "items": pods});
     Reply::Whole(200, list.to_string().into())
 }
 
-fn is_watch(asked: &Asked) -> bool {
+pub fn is_watch(asked: &Asked) -> bool {
     asked.query.contains("watch=true")
 }
 
@@ -114,7 +114,7 @@ fn event(of: &str, object: &Value) -> Bytes {
 }
 
 /// A watch whose sender is kept, so that it stays open and silent.
-fn silent() -> Reply {
+pub fn silent() -> Reply {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::mem::forget(sender);
     Reply::Stream(receiver)
@@ -187,94 +187,6 @@ async fn a_closed_port_is_unreachable_and_a_refusal_denied() {
         detail.ends_with("answers 403: pods is forbidden"),
         "{detail}"
     );
-}
-
-#[tokio::test]
-async fn a_server_that_the_kubeconfig_does_not_vouch_for_is_not_believed() {
-    let (keys, strangers) = (Keys::new(), Keys::new());
-    let peer = Peer::start_tls(keys.server(false), |asked| {
-        if is_watch(asked) { silent() } else { list(&[]) }
-    })
-    .await;
-    let dir = tempfile::tempdir().unwrap();
-    let ca = dir.path().join("ca.pem");
-    write(&ca, &strangers.authority);
-    let mut text: Value =
-        serde_json::from_str(&kubeconfig(&peer.url().to_string(), &json!({}))).unwrap();
-    text["clusters"][0]["cluster"]["certificate-authority"] = json!(ca);
-    let mut started = start_with(&text.to_string(), PATIENCE, Duration::from_secs(3600));
-    started.unseen(UnseenKind::Unreadable).await;
-    assert_eq!(peer.asked().len(), 0);
-    // The file that the kubeconfig names is replaced: no restart is needed.
-    write(&ca, &keys.authority);
-    started
-        .known("a list", |snapshot| snapshot.view.pods.is_empty())
-        .await;
-}
-
-#[tokio::test]
-async fn a_broken_kubeconfig_is_unreadable_and_tells_no_secret() {
-    let peer = Peer::start(|asked| if is_watch(asked) { silent() } else { list(&[]) }).await;
-    let good = kubeconfig(&peer.url().to_string(), &json!({}));
-    let hush = r#"{"users": [{"name": "u", "user": {"token": ["hush"], "client-key-data": 5}}], "#;
-    let mut started = start_with(hush, PATIENCE, Duration::from_secs(3600));
-    let detail = started.unseen(UnseenKind::Unreadable).await;
-    let path = started.kubeconfig().display().to_string();
-    assert!(
-        detail.contains(&path) && !detail.contains("hush"),
-        "{detail}"
-    );
-
-    let users = [
-        (
-            json!({"exec": {"apiVersion": "v1", "command": "true"}}),
-            "exec",
-        ),
-        (json!({"username": "u", "password": "hush"}), "password"),
-        (
-            json!({"client-key-data": "aHVzaA==", "client-certificate-data": "aHVzaA=="}),
-            "client",
-        ),
-    ];
-    for (user, word) in users {
-        write(
-            &started.kubeconfig(),
-            &kubeconfig("https://127.0.0.1:1", &user),
-        );
-        reaches(&mut started.source.pods, word, |reading| {
-            reading.unseen().is_some_and(|unseen| {
-                assert!(!unseen.detail.contains("hush"), "{}", unseen.detail);
-                unseen.kind == UnseenKind::Unreadable && unseen.detail.contains(word)
-            })
-        })
-        .await;
-    }
-    write(&started.kubeconfig(), &good);
-    started.known("a list", |_| true).await;
-}
-
-#[tokio::test]
-async fn a_token_that_is_refused_is_read_again_from_its_file() {
-    let peer = Peer::start(|asked| {
-        match asked
-            .headers
-            .get("authorization")
-            .map(http::HeaderValue::as_bytes)
-        {
-            Some(b"Bearer new") if is_watch(asked) => silent(),
-            Some(b"Bearer new") => list(&[]),
-            _ => Reply::Whole(401, Bytes::from_static(b"{\"message\": \"Unauthorized\"}")),
-        }
-    })
-    .await;
-    let dir = tempfile::tempdir().unwrap();
-    let token = dir.path().join("token");
-    write(&token, "old");
-    let text = kubeconfig(&peer.url().to_string(), &json!({"tokenFile": token}));
-    let mut started = start_with(&text, PATIENCE, Duration::from_secs(3600));
-    started.unseen(UnseenKind::Denied).await;
-    write(&token, "new");
-    started.known("a list", |_| true).await;
 }
 
 #[tokio::test]

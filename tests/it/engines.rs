@@ -1,7 +1,7 @@
 //! Who runs a checkpoint: the kubelet, our own engine, and rescue of deleted controllers.
 
 use rekindle::core::action::Action;
-use rekindle::core::observed::ApiView;
+use rekindle::core::observed::{ApiView, ImagePresence};
 use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 use rekindle::core::stored::{Engine, Phase};
@@ -116,4 +116,32 @@ fn the_engine_waits_for_the_static_pod_to_be_gone() {
     world.observed.manifests = manifests;
     world.turns(3);
     assert!(world.did(|action| matches!(action, Action::StartEnginePod { .. })));
+}
+
+#[test]
+fn c19_images_are_pinned_and_missing_ones_are_named_before_they_are_needed() {
+    let mut world = World::learned(&[API]);
+    let Reading::Known(images) = &mut world.observed.images else {
+        unreachable!()
+    };
+    images.insert("pinned".into(), ImagePresence::Proven);
+    images.insert("loose".into(), ImagePresence::Unpinned);
+    images.insert(
+        "lost".into(),
+        ImagePresence::Missing("its configuration is gone".into()),
+    );
+    let decision = world.decided();
+    assert_eq!(
+        decision.actions,
+        [Action::PinImage {
+            image: "loose".into()
+        }]
+    );
+    assert_eq!(decision.report.missing_images, ["lost"]);
+    assert!(decision.report.problems[0].contains("its configuration is gone"));
+    assert!(
+        decision.report.summary.contains("1 problems"),
+        "{}",
+        decision.report.summary
+    );
 }

@@ -24,7 +24,7 @@ fn owned(kind: &str, api_version: &str, owner: &str, hash: Option<&str>) -> Pod 
     }}))
 }
 
-fn annotated(annotations: Value) -> Pod {
+fn annotated(annotations: &Value) -> Pod {
     pod(json!({"metadata": {"name": "web", "namespace": "shop", "annotations": annotations}}))
 }
 
@@ -98,7 +98,7 @@ fn the_key_is_that_of_the_controller() {
 
 #[test]
 fn a_pod_without_controller_has_its_own_key() {
-    let alone = annotated(json!({"checkpointer.alpha.coreos.com/checkpoint": "true"}));
+    let alone = annotated(&json!({"checkpointer.alpha.coreos.com/checkpoint": "true"}));
     assert_eq!(key(&alone), "pod.shop.web");
 }
 
@@ -116,13 +116,13 @@ fn only_annotated_pods_of_the_api_are_parents() {
     ];
     for annotations in not_parents {
         assert_eq!(
-            checkpoint_id(&annotated(annotations.clone())),
+            checkpoint_id(&annotated(&annotations)),
             None,
             "{annotations}"
         );
     }
     let from_kubelet = json!({mark: "true", "kubernetes.io/config.source": "api"});
-    assert_eq!(key(&annotated(from_kubelet)), "pod.shop.web");
+    assert_eq!(key(&annotated(&from_kubelet)), "pod.shop.web");
 }
 
 #[test]

@@ -12,9 +12,6 @@ const REQUIRED: [&str; 32] = [
     "d03", "d04", "d05", "d06", "d07", "d08",
 ];
 
-/// Scenarios whose test is still to be written. To be emptied, and never to grow again.
-const PENDING: &[&str] = &["c07", "c08", "c13", "c19", "c20", "d06", "d08"];
-
 /// Adapters know external systems and not each other.
 const ADAPTERS: [&str; 9] = [
     "apiserver",
@@ -228,8 +225,12 @@ fn one_module_writes_files() {
     ];
     let mut found = Vec::new();
     for (path, text) in rust("src") {
-        // A socket is a name without content: nothing to lose half of.
-        if path.starts_with("src/store/durable") || path == Path::new("src/api/listen.rs") {
+        // A socket is a name without content, a container's log is appended to: neither can be
+        // lost by half, and neither is ever read back for a decision.
+        let harmless = ["src/api/listen.rs", "src/cli/cri_log.rs"];
+        if path.starts_with("src/store/durable")
+            || harmless.iter().any(|own| path == Path::new(own))
+        {
             continue;
         }
         for (number, line) in code(&text) {
@@ -272,6 +273,7 @@ fn the_top_level_holds_only_what_it_may() {
         "Cargo.toml",
         "Cargo.lock",
         "README.md",
+        "LICENSE",
         "src",
         "tests",
         "systemd",
@@ -320,15 +322,10 @@ fn every_scenario_has_a_test_named_after_it() {
             }
         }
     }
-    let missing = REQUIRED
-        .iter()
-        .filter(|id| !named.contains(**id) && !PENDING.contains(id));
+    let missing = REQUIRED.iter().filter(|id| !named.contains(**id));
     none(
         &missing
             .map(|id| format!("{id}: no test is named after it"))
             .collect::<Vec<_>>(),
     );
-    for id in PENDING {
-        assert!(REQUIRED.contains(id), "{id} is pending and not required");
-    }
 }
