@@ -35,7 +35,7 @@ pub(super) const RECORD: &str = "rekindle.dev/record";
 /// Source: containerd 1.6 `typeurl` of the OCI runtime specification's `Spec`.
 const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 /// Making a task starts a shim and a logger, on a machine that may be busy with a disaster.
-const CREATE_LIMIT: Duration = Duration::from_secs(60);
+const CREATE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why an attempt did not start.
 #[derive(Debug, thiserror::Error)]

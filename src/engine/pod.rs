@@ -51,6 +51,8 @@ struct Memory {
     /// Why the newest attempt at a container could not be started.
     failed: BTreeMap<String, String>,
     refused: Option<String>,
+    /// Why the newest turn failed, if one did: said once.
+    trouble: String,
     wake: Arc<Notify>,
 }
 
@@ -64,6 +66,7 @@ impl Supervisor {
             started: Vec::new(),
             failed: BTreeMap::new(),
             refused: None,
+            trouble: String::new(),
             wake: Arc::new(Notify::new()),
         };
         self.say(EngineState::Starting);
@@ -87,7 +90,11 @@ impl Supervisor {
                 Ok(Some(wait)) => wait,
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::debug!(pod = %self.record, cause = chain(&error), "turn failed");
+                    let cause = chain(&error);
+                    if memory.trouble != cause {
+                        tracing::warn!(pod = %self.record, cause, "pod cannot be seen to");
+                        memory.trouble = cause;
+                    }
                     RETRY
                 }
             };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rekindle::containerd::{Config, Containerd};
 use tempfile::TempDir;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Generous: the machine is shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -247,6 +247,8 @@ fn processes() -> Vec<Seen> {
 pub(crate) fn until(what: &str, is_so: impl AsyncFn() -> bool) -> impl Future<Output = ()> {
     let end = Instant::now() + PATIENCE;
     let mut period = interval(Duration::from_millis(20));
+    // What is asked blocks this thread: the daemon gets its turn in between, however slow that was.
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     async move {
         while !is_so().await {
             assert!(Instant::now() < end, "never: {what}");
