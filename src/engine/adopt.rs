@@ -94,7 +94,7 @@ async fn take_over(shared: &Arc<Shared>) -> Result<(), Unseen> {
         for checkpoint in &past {
             record::remove(&config, checkpoint)?;
         }
-        super::cgroup::remove_parent(&config.cgroup_parent);
+        super::places::remove_cgroup_parent(&config.cgroup_parent);
         Ok(())
     });
     let removed = removed.await.unwrap_or_else(|error| Err(error.to_string()));

@@ -9,10 +9,10 @@
 
 mod adopt;
 mod board;
-mod cgroup;
 mod container;
 mod env;
 mod mounts;
+mod places;
 pub mod plan;
 mod pod;
 mod probing;
@@ -39,7 +39,7 @@ use crate::containerd::listing::Listing;
 use crate::containerd::{Containerd, spawn_watch};
 use crate::core::id::{CheckpointId, RevisionId};
 use crate::core::manifest::facts::facts;
-use crate::core::observed::EngineView;
+use crate::core::observed::{EnginePod, EngineState, EngineView};
 use crate::core::reading::{Reading, Unseen};
 
 /// How the engine runs pods. The containerd namespaces are [`Containerd`]'s own.
@@ -231,14 +231,23 @@ impl Shared {
             order: receive,
             events: this.events.clone(),
         };
+        // In the view before anybody can look: a pod that was asked for is never missing in it.
+        let pod = EnginePod {
+            revision: revision.clone(),
+            state: EngineState::Starting,
+        };
+        this.board.set(&id, pod);
         pods.insert(id.clone(), Running { revision, order });
         let shared = this.clone();
         tokio::spawn(async move {
             let shutdown = shared.shutdown.clone();
             let ended = shutdown.run_until_cancelled(supervisor.run()).await;
             if ended.is_some() {
-                shared.pods.lock().await.remove(&id);
+                // Under one lock, or the entry of a next start could be taken away.
+                let mut pods = shared.pods.lock().await;
+                pods.remove(&id);
                 shared.board.remove(&id);
+                drop(pods);
                 tracing::info!(checkpoint = id.as_str(), "pod of our own engine is gone");
             }
         });

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume, VolumeMount};
 use serde_json::{Value, json};
 
+use super::places::make_dirs;
 use super::security::{id, privileged};
 use super::spec::{Places, Refusal};
 use crate::core::manifest::expand::expand;
@@ -154,7 +155,8 @@ fn volume_path(spec: &PodSpec, volume: &Volume, places: &Places) -> Result<PathB
         };
         let group = spec.security_context.as_ref().and_then(|c| c.fs_group);
         let group = group.map(|group| id("fsGroup", group)).transpose()?;
-        make_empty_dir(&dir, group).map_err(|e| Refusal::io(&dir, e))?;
+        make_dirs(&dir, 0o755)?;
+        open_to_all(&dir, group).map_err(|e| Refusal::io(&dir, e))?;
         return Ok(dir);
     }
     Err(Refusal::new(format!(
@@ -164,8 +166,7 @@ fn volume_path(spec: &PodSpec, volume: &Volume, places: &Places) -> Result<PathB
 
 /// Source: kubelet 1.20 `pkg/volume/emptydir/empty_dir.go` (mode) and `pkg/volume/volume_linux.go`
 /// (group).
-fn make_empty_dir(dir: &Path, group: Option<u32>) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+fn open_to_all(dir: &Path, group: Option<u32>) -> io::Result<()> {
     let mode = if group.is_some() { 0o2777 } else { 0o777 };
     chown(dir, None, group)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(mode))
@@ -191,7 +192,10 @@ fn check_host_path(path: &Path, kind: &str) -> Result<(), String> {
     };
     match (kind, meta) {
         // The CRI plugin makes what no type asks for.
-        ("" | "DirectoryOrCreate", None) => fs::create_dir_all(path).map_err(failed),
+        ("" | "DirectoryOrCreate", None) => {
+            let made = make_dirs(path, 0o755).map_err(|refusal| refusal.to_string());
+            made.map(|_| ())
+        }
         ("FileOrCreate", None) => {
             let file = fs::OpenOptions::new()
                 .write(true)
@@ -238,7 +242,7 @@ fn sub_path(volume: &Path, mount: &VolumeMount, env: &[String]) -> Result<PathBu
             Ok(meta) if meta.file_type().is_symlink() => return Err(refuse("goes by a link")),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir(&path).map_err(|e| Refusal::io(&path, e))?;
+                make_dirs(&path, 0o755)?;
             }
             Err(error) => return Err(Refusal::io(&path, error)),
         }

@@ -303,7 +303,7 @@ impl Supervisor {
         let id = self.record.checkpoint.clone();
         let removed = tokio::task::spawn_blocking(move || {
             record::remove(&config, &id)?;
-            super::cgroup::remove_parent(&config.cgroup_parent);
+            super::places::remove_cgroup_parent(&config.cgroup_parent);
             Ok(())
         });
         removed.await.unwrap_or_else(|error| Err(error.to_string()))

@@ -81,18 +81,18 @@ pub(super) fn all(config: &Config) -> Result<Vec<Record>, String> {
 
 /// Removes all that is the pod's own on disk and in memory.
 pub(super) fn remove(config: &Config, id: &CheckpointId) -> Result<(), String> {
-    let remove = || -> Result<(), DurableError> {
-        let root = durable::ensure_root(&config.state_dir)?;
-        let staging = durable::ensure_dir(&root, "staging", 0o700)?;
-        durable::discard(&root, &key(id), &staging)
-    };
-    remove().map_err(|error| chain(&error))?;
-    match std::fs::remove_dir_all(config.memory(id)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("{}: {error}", config.memory(id).display()))
+    for place in [&config.state_dir, &config.memory_dir] {
+        if !place.exists() {
+            continue;
         }
-        _ => Ok(()),
+        let remove = || -> Result<(), DurableError> {
+            let root = durable::ensure_root(place)?;
+            let staging = durable::ensure_dir(&root, "staging", 0o700)?;
+            durable::discard(&root, &key(id), &staging)
+        };
+        remove().map_err(|error| chain(&error))?;
     }
+    Ok(())
 }
 
 /// An error and its causes in one line.

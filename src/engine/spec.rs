@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Config;
 use super::env::command;
 use super::mounts::mounts;
+use super::places::make_dirs;
 use super::resources::resources;
 use super::security::{capabilities, devices, machine_capabilities, privileged, shield, user};
 use crate::containerd::ImageProcess;
@@ -101,7 +102,7 @@ impl Places {
 fn touch(path: &Path) -> Result<(), Refusal> {
     use std::os::unix::fs::OpenOptionsExt;
     let dir = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(dir).map_err(|e| Refusal::io(dir, e))?;
+    make_dirs(dir, 0o755)?;
     let mut options = fs::OpenOptions::new();
     let file = options
         .write(true)

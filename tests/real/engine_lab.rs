@@ -142,6 +142,23 @@ impl Lab {
         assert_eq!(records.count(), 0);
     }
 
+    /// Waits until a start has come to a moment.
+    pub(crate) async fn reached(&self, moment: &str) {
+        let (process, ours) = (&self.process, &self.process.ours);
+        until(moment, async || match moment {
+            "snapshot" => {
+                let list = process.ctr(&process.kubelets, &["snapshots", "list"]);
+                list.contains("rekindle-")
+            }
+            "container" => !process.ctr(ours, &["containers", "list", "-q"]).is_empty(),
+            "task" => self.tasks() == 1,
+            "running" => process.ctr(ours, &["tasks", "list"]).contains("RUNNING"),
+            // `start` returns when the record is on disk.
+            _ => true,
+        })
+        .await;
+    }
+
     pub(crate) fn tasks(&self) -> usize {
         let list = self
             .process
