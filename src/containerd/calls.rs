@@ -176,7 +176,7 @@ impl Containerd {
             signal,
             all,
         };
-        ended(call!(self, "Tasks.Kill", ns, TasksClient.kill(message)).map(|_| ()))
+        ended(call!(self, "Tasks.Kill", ns, TasksClient.kill(message)).map(drop))
     }
 
     /// Freezes a container of the kubelet's namespace. That it is not there is fine.
@@ -185,7 +185,7 @@ impl Containerd {
             container_id: id.to_owned(),
         };
         let ns = &self.config().cri_namespace;
-        ended(call!(self, "Tasks.Pause", ns, TasksClient.pause(message)).map(|_| ()))
+        ended(call!(self, "Tasks.Pause", ns, TasksClient.pause(message)).map(drop))
     }
 
     /// Thaws a container of the kubelet's namespace. That it is not there is fine.
@@ -198,7 +198,7 @@ impl Containerd {
         let message = ResumeTaskRequest {
             container_id: id.to_owned(),
         };
-        ended(call!(self, "Tasks.Resume", ns, TasksClient.resume(message)).map(|_| ()))
+        ended(call!(self, "Tasks.Resume", ns, TasksClient.resume(message)).map(drop))
     }
 
     /// Waits until a task has ended, at most for `limit`; whether it has.

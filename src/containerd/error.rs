@@ -71,7 +71,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn unreadable(call: &'static str, cause: impl ToString) -> Self {
+    pub(crate) fn unreadable(call: &'static str, cause: impl std::fmt::Display) -> Self {
         Self::Unreadable {
             call,
             cause: cause.to_string(),

@@ -10,6 +10,7 @@ use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClien
 use containerd_client::services::v1::{
     GetImageRequest, Image, ListImagesRequest, ReadContentRequest, UpdateImageRequest,
 };
+use containerd_client::tonic::Code;
 use prost_types::FieldMask;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::listing::Listing;
 use super::view::KIND;
 use super::{Containerd, Error, found, normalised};
+use crate::core::manifest::names::hex;
 use crate::core::observed::{ImagePresence, TaskState};
 
 /// Source: containerd 1.6 `pkg/cri/labels`, and kubelet 1.29 `images/image_gc_manager.go`.
@@ -301,12 +303,14 @@ impl Containerd {
             match part.map_err(|status| Error::status("Content.Read", &status)) {
                 Ok(Some(part)) => bytes.extend(part.data),
                 Ok(None) => return Ok(Some(bytes)),
-                Err(Error::NotFound { .. }) => return Ok(None),
-                // A blob that is shorter than its descriptor says.
-                Err(Error::Refused {
-                    code: containerd_client::tonic::Code::OutOfRange,
-                    ..
-                }) => return Ok(None),
+                // Out of range: a blob that is shorter than its descriptor says.
+                Err(
+                    Error::NotFound { .. }
+                    | Error::Refused {
+                        code: Code::OutOfRange,
+                        ..
+                    },
+                ) => return Ok(None),
                 Err(error) => return Err(error),
             }
             if i64::try_from(bytes.len()).unwrap_or(i64::MAX) > BLOB_LIMIT {
@@ -352,15 +356,14 @@ fn is_ours(manifest: &Descriptor) -> bool {
 
 /// The key under which a chain of layers is unpacked.
 ///
-/// Source: OCI image specification 1.0, `config.md`, "Layer ChainID".
+/// Source: OCI image specification 1.0, `config.md`, section on layer chains.
 #[must_use]
 pub(crate) fn chain_id(diff_ids: &[String]) -> String {
     let mut ids = diff_ids.iter();
     let mut chain = ids.next().cloned().unwrap_or_default();
     for id in ids {
         let digest = Sha256::digest(format!("{chain} {id}").as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        chain = format!("sha256:{hex}");
+        chain = format!("sha256:{}", hex(&digest));
     }
     chain
 }

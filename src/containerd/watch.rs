@@ -37,7 +37,7 @@ pub fn spawn_source(
     let (publish, receive) = watch::channel(Reading::not_asked());
     let namespace = c.config().cri_namespace.clone();
     spawn(c, namespace, shutdown, move |reading| {
-        let view = reading.map(|listing| pods_of(listing));
+        let view = reading.map(pods_of);
         change(&publish, view);
     });
     receive

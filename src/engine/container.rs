@@ -326,13 +326,9 @@ fn position<'a>(spec: &'a PodSpec, name: &str) -> Option<(String, &'a Container)
 /// Percent-encoding of everything that could end a part of a URL.
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-    let mut output = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if plain(byte) {
-            output.push(char::from(byte));
-        } else {
-            output.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    output
+    let pieces = text.bytes().map(|byte| match byte {
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    pieces.collect::<Vec<_>>().concat()
 }

@@ -185,8 +185,9 @@ fn settle(seen: &Attempts) -> Vec<Step> {
         for attempt in attempts {
             let (id, name) = (attempt.id.clone(), name.clone());
             match (attempt.task, attempt.exit) {
-                (TaskState::Exited(code), None) => steps.push(Step::Finish { id, name, code }),
-                (TaskState::Exited(_), Some(code)) => steps.push(Step::Finish { id, name, code }),
+                (TaskState::Exited(code), None) | (TaskState::Exited(_), Some(code)) => {
+                    steps.push(Step::Finish { id, name, code });
+                }
                 (TaskState::Created, _) | (TaskState::None, None) => {
                     steps.push(Step::Discard { id, name });
                 }

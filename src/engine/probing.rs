@@ -195,10 +195,10 @@ fn threshold(probe: &Probe) -> i32 {
 }
 
 fn first(probe: &Probe, start: Instant, adopted: bool) -> Instant {
-    match adopted {
-        true => start,
-        false => start + seconds(probe.initial_delay_seconds, 0),
+    if adopted {
+        return start;
     }
+    start + seconds(probe.initial_delay_seconds, 0)
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {

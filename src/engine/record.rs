@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Config;
 use crate::core::id::{CheckpointId, RevisionId};
+use crate::core::manifest::names::hex;
 use crate::store::durable::{self, Attributes, DurableError};
 
 /// One pod that the engine was asked to run.
@@ -23,11 +24,7 @@ pub(super) struct Record {
 /// Short name of a checkpoint in ids and paths: containerd takes at most 76 characters.
 pub(super) fn key(id: &CheckpointId) -> String {
     let digest = Sha256::digest(id.as_str().as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&digest[..8])
 }
 
 impl Config {

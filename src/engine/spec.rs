@@ -1,7 +1,7 @@
 //! The OCI runtime specification of one container of a pod.
 //!
 //! Deliberately not done, and said in the log once for each container: seccomp profiles (runs
-//! unconfined; `Localhost` is refused) and AppArmor. A control plane that runs unconfined for the
+//! unconfined; `Localhost` is refused) and `AppArmor`. A control plane that runs unconfined for the
 //! time of a disaster is better than none.
 
 use std::fs;

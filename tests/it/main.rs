@@ -19,6 +19,8 @@ mod config;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod engine_log;
+mod engine_plan;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;

@@ -1,184 +1,16 @@
 //! Our own engine, on a real containerd.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use rekindle::core::id::{CheckpointId, RevisionId};
-use rekindle::core::observed::{EngineState, EngineView};
-use rekindle::core::reading::{Reading, UnseenKind};
-use rekindle::engine::{Config, EngineHandle, Error};
-use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use rekindle::core::id::RevisionId;
+use rekindle::core::observed::EngineState;
+use rekindle::core::reading::UnseenKind;
+use rekindle::engine::Error;
+use serde_json::json;
 
-use crate::containerd_process::{BUSYBOX, PATIENCE, Process, until};
-
-struct Lab {
-    process: Process,
-    id: CheckpointId,
-    revision: RevisionId,
-}
-
-/// One daemon's life.
-struct Life {
-    engine: EngineHandle,
-    view: watch::Receiver<Reading<EngineView>>,
-    shutdown: CancellationToken,
-}
-
-impl Lab {
-    async fn start(name: &str) -> Self {
-        Self {
-            process: Process::start().await,
-            id: CheckpointId::new("daemonset", "kube-system", name).unwrap(),
-            revision: RevisionId::parse("0123456789abcdef").unwrap(),
-        }
-    }
-
-    fn config(&self, boot: &str) -> Config {
-        Config {
-            node_name: "master-1".to_owned(),
-            node_address: "127.0.0.1".to_owned(),
-            boot_id: boot.to_owned(),
-            pod_log_dir: self.process.path("logs"),
-            state_dir: self.process.path("engine"),
-            memory_dir: self.process.path("memory"),
-            stop_grace_limit: Duration::from_secs(5),
-            cgroup_parent: format!("/{}", self.process.ours),
-            logger: env!("CARGO_BIN_EXE_rekindle").into(),
-        }
-    }
-
-    fn live(&self) -> Life {
-        self.live_in("boot-1")
-    }
-
-    fn live_in(&self, boot: &str) -> Life {
-        let shutdown = CancellationToken::new();
-        let ask: rekindle::engine::Ask = Arc::new(|asked| {
-            Box::pin(async move {
-                let port = asked.probe.tcp_socket.ok_or("no tcp probe")?.port;
-                let k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port) = port
-                else {
-                    return Err("a named port".to_owned());
-                };
-                let to = format!("{}:{port}", asked.host);
-                let connected = tokio::net::TcpStream::connect(to).await;
-                connected.map(|_| ()).map_err(|error| error.to_string())
-            })
-        });
-        let client = self.process.client();
-        let engine = EngineHandle::spawn(self.config(boot), client, ask, shutdown.clone());
-        Life {
-            view: engine.view(),
-            engine,
-            shutdown,
-        }
-    }
-
-    fn pod(&self, spec: Value) -> Pod {
-        let mut spec = spec;
-        spec["hostNetwork"] = json!(true);
-        serde_json::from_value(json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "app", "namespace": "kube-system", "uid": "1-2-3",
-                         "labels": {"k8s-app": "x"}},
-            "spec": spec,
-        }))
-        .unwrap()
-    }
-
-    async fn run(&self, life: &mut Life, spec: Value) {
-        life.known().await;
-        let started = life.engine.start(&self.id, &self.revision, self.pod(spec));
-        started.await.unwrap();
-    }
-
-    fn log(&self, container: &str, attempt: u32) -> PathBuf {
-        let dir = self.process.path("logs/kube-system_app-master-1_1-2-3");
-        dir.join(container).join(format!("{attempt}.log"))
-    }
-
-    /// Waits for a line of a container's log.
-    async fn logged(&self, container: &str, line: &str) -> String {
-        let path = self.log(container, 0);
-        let read = || std::fs::read_to_string(&path).unwrap_or_default();
-        until(&format!("{line:?} in the log"), async || {
-            read().contains(line)
-        })
-        .await;
-        read()
-    }
-
-    /// Stops the pod and proves that nothing of it is left.
-    async fn stop(&self, life: &mut Life, at_once: bool) {
-        life.engine.stop(&self.id, at_once).await.unwrap();
-        let gone = |view: &EngineView| !view.pods.contains_key(&self.id);
-        life.wait(gone).await;
-        self.nothing_is_left();
-    }
-
-    fn nothing_is_left(&self) {
-        let (process, ours) = (&self.process, &self.process.ours);
-        assert_eq!(process.ctr(ours, &["containers", "list", "-q"]), "");
-        assert_eq!(process.ctr(ours, &["tasks", "list", "-q"]), "");
-        let snapshots = process.ctr(&process.kubelets, &["snapshots", "list"]);
-        assert!(!snapshots.contains("rekindle-"), "{snapshots}");
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        let state = process.path("state/io.containerd.runtime.v2.task");
-        assert!(
-            !mounts.contains(&format!("{}/{ours}", state.display())),
-            "{mounts}"
-        );
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let left = hierarchy.path().join(ours);
-            assert!(!left.exists(), "{}", left.display());
-        }
-        let records = std::fs::read_dir(process.path("engine")).unwrap().flatten();
-        let records = records.filter(|entry| entry.file_name() != "staging");
-        assert_eq!(records.count(), 0);
-    }
-
-    fn tasks(&self) -> usize {
-        let list = self
-            .process
-            .ctr(&self.process.ours, &["tasks", "list", "-q"]);
-        list.lines().count()
-    }
-}
-
-impl Life {
-    async fn wait(&mut self, mut is_so: impl FnMut(&EngineView) -> bool) {
-        let so = self
-            .view
-            .wait_for(|reading| reading.known().is_some_and(&mut is_so));
-        let seen = tokio::time::timeout(PATIENCE, so)
-            .await
-            .map(|seen| seen.map(|_| ()));
-        match seen {
-            Ok(ended) => ended.expect("the engine ended"),
-            Err(_) => panic!("never so; the view is {:?}", *self.engine.view().borrow()),
-        }
-    }
-
-    async fn known(&mut self) {
-        self.wait(|_| true).await;
-    }
-
-    async fn state(&mut self, lab: &Lab, is_so: impl Fn(&EngineState) -> bool) {
-        let id = lab.id.clone();
-        self.wait(|view| view.pods.get(&id).is_some_and(|pod| is_so(&pod.state)))
-            .await;
-    }
-}
-
-fn shell(script: &str) -> Value {
-    json!({"name": "main", "image": BUSYBOX, "command": ["/bin/sh", "-c", script]})
-}
+use crate::containerd_process::BUSYBOX;
+use crate::engine_lab::{Lab, shell};
 
 #[tokio::test]
 async fn c23_serves_on_the_host_network_and_leaves_nothing() {
@@ -200,10 +32,10 @@ async fn c23_serves_on_the_host_network_and_leaves_nothing() {
     // Again: nothing happens. Another revision: refused.
     let again = life
         .engine
-        .start(&lab.id, &lab.revision, lab.pod(spec.clone()));
+        .start(&lab.id, &lab.revision, Lab::pod(spec.clone()));
     again.await.unwrap();
     let other = RevisionId::parse("fedcba9876543210").unwrap();
-    let other = life.engine.start(&lab.id, &other, lab.pod(spec)).await;
+    let other = life.engine.start(&lab.id, &other, Lab::pod(spec)).await;
     assert!(matches!(other, Err(Error::Busy(_))), "{other:?}");
     assert_eq!(lab.tasks(), 1);
     let begun = std::time::Instant::now();
@@ -414,7 +246,7 @@ async fn what_cannot_run_is_refused_with_the_reason() {
     let lab = Lab::start("refused").await;
     let mut life = lab.live();
     life.known().await;
-    let mut pod = lab.pod(json!({"containers": [shell("true")]}));
+    let mut pod = Lab::pod(json!({"containers": [shell("true")]}));
     pod.spec.as_mut().unwrap().host_network = None;
     let refused = life.engine.start(&lab.id, &lab.revision, pod).await;
     assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");

@@ -14,3 +14,4 @@ mod containerd;
 mod containerd_process;
 mod control_plane;
 mod engine;
+mod engine_lab;

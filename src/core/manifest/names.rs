@@ -23,7 +23,7 @@ pub(super) fn key_digest(id: &CheckpointId, digits: usize) -> String {
 }
 
 /// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     let digits = bytes
         .iter()
