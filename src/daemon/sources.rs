@@ -164,6 +164,32 @@ impl Sources {
         }
     }
 
+    /// What keeps a parent from being a checkpoint, or a checkpoint from being complete.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let objects = self.api.problems.borrow();
+        let objects = objects
+            .iter()
+            .map(|(object, why)| format!("{object}: {why}"));
+        let tokens = self.api.token_problems.borrow();
+        let tokens = tokens.iter().map(|(token, why)| {
+            format!(
+                "token of {}/{}: {why}",
+                token.namespace, token.service_account
+            )
+        });
+        let mut problems: Vec<String> = objects.chain(tokens).collect();
+        if let Reading::Known(api) = &*self.api.pods.borrow() {
+            problems.extend(api.bad_ids.iter().map(ToString::to_string));
+            problems.extend(api.unknown_fields.iter().map(|(pod, fields)| {
+                format!(
+                    "{pod} has fields that this version does not know: {}",
+                    fields.join(", ")
+                )
+            }));
+        }
+        problems
+    }
+
     /// The node's address as the kubelet tells it.
     pub(super) fn host_ip(&self) -> Option<String> {
         self.kubelet

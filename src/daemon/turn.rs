@@ -290,6 +290,7 @@ impl Loop {
             .extend(self.opening_problems.iter().cloned());
         report.problems.extend(self.store_problems.iter().cloned());
         report.problems.extend(self.failures.values().cloned());
+        report.problems.extend(self.sources.problems());
         for checkpoint in &report.checkpoints {
             let key = checkpoint.id.to_string();
             if self.states.get(&key) != Some(&checkpoint.state) {

@@ -89,12 +89,16 @@ async fn take_over(shared: &Arc<Shared>) -> Result<(), Unseen> {
         .sweep(|id| kept.contains(id))
         .await
         .map_err(failed)?;
-    for checkpoint in past {
-        let config = workshop.config.clone();
-        let removed = tokio::task::spawn_blocking(move || record::remove(&config, &checkpoint));
-        let removed = removed.await.unwrap_or_else(|error| Err(error.to_string()));
-        removed.map_err(unreadable)?;
-    }
+    let config = workshop.config.clone();
+    let removed = tokio::task::spawn_blocking(move || {
+        for checkpoint in &past {
+            record::remove(&config, checkpoint)?;
+        }
+        super::cgroup::remove_parent(&config.cgroup_parent);
+        Ok(())
+    });
+    let removed = removed.await.unwrap_or_else(|error| Err(error.to_string()));
+    removed.map_err(unreadable)?;
     let mut pods = shared.pods.lock().await;
     for (_, record) in known {
         if !pods.contains_key(&record.checkpoint) {

@@ -66,8 +66,8 @@ impl From<Refusal> for StartError {
 pub(super) struct Workshop {
     pub(super) containerd: Containerd,
     pub(super) config: Arc<Config>,
-    /// This machine lets containers be shielded from the killer of memory. Unset at the first
-    /// failure: containerd may run without the right to do so.
+    /// Containers are shielded from the kernel's killer of memory. Unset where containerd runs
+    /// without the right to do so.
     lower_oom: Arc<AtomicBool>,
 }
 
@@ -112,23 +112,27 @@ impl Workshop {
             .resolve(image)
             .await?
             .map_err(StartError::Missing)?;
-        loop {
-            let lower_oom = self.lower_oom.load(Ordering::Relaxed);
-            let made = self
-                .make(record, container, &id, number, &image, lower_oom)
+        let lower_oom = self.lower_oom.load(Ordering::Relaxed);
+        let mut made = self
+            .make(record, container, &id, number, &image, lower_oom)
+            .await;
+        // runc does not say that it was the OOM score that it may not lower: it says that its
+        // child is gone. So every refusal is tried once more without.
+        let refused = matches!(made, Err(StartError::Containerd(Error::Refused { .. })));
+        if refused && lower_oom {
+            self.discard(&id).await?;
+            made = self
+                .make(record, container, &id, number, &image, false)
                 .await;
-            let Err(error) = made else {
-                return Ok(());
-            };
-            self.discard(&id).await.ok();
-            let about_oom = matches!(&error, StartError::Containerd(Error::Refused { message, .. })
-                if message.contains("oom_score_adj"));
-            if !about_oom || !lower_oom {
-                return Err(error);
+            if made.is_ok() {
+                tracing::info!("containerd may not lower the OOM score: containers keep its own");
+                self.lower_oom.store(false, Ordering::Relaxed);
             }
-            tracing::info!("containerd may not lower the OOM score: containers keep its own");
-            self.lower_oom.store(false, Ordering::Relaxed);
         }
+        if made.is_err() {
+            self.discard(&id).await.ok();
+        }
+        made
     }
 
     async fn make(

@@ -151,6 +151,7 @@ fn policy() -> Policy {
         handover_deadline: seconds(45),
         handover_backoff: seconds(5),
         handover_backoff_limit: seconds(600),
+        handover_first: std::collections::BTreeSet::new(),
         engine_enabled: true,
         rescue: std::collections::BTreeSet::new(),
         rescue_delay: seconds(30),

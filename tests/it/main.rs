@@ -26,6 +26,7 @@ mod failpoints;
 mod failpoints_power;
 mod handing_over;
 mod kubelet;
+mod manifest_access;
 mod manifest_cli;
 mod manifest_data;
 mod manifest_facts;

@@ -13,3 +13,4 @@ mod apiserver;
 mod containerd;
 mod containerd_process;
 mod control_plane;
+mod engine;
