@@ -30,6 +30,7 @@ pub(crate) use error::found;
 pub use images::ImageProcess;
 pub(crate) use images::Resolved;
 pub use reference::normalised;
+pub use subscribe::ImageEvents;
 pub use watch::spawn_source;
 pub(crate) use watch::spawn_watch;
 

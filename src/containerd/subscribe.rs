@@ -17,6 +17,35 @@ const MARK: &str = "/rekindle/listening";
 /// How often it is published until it comes back.
 const MARK_PERIOD: Duration = Duration::from_millis(20);
 
+/// A stream of changes of images.
+#[derive(Debug)]
+pub struct ImageEvents {
+    stream: Streaming<Envelope>,
+}
+
+impl ImageEvents {
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// Where the stream has ended: what changed since is not known.
+    pub async fn changed(&mut self) -> Result<(), Error> {
+        loop {
+            let event = self.stream.message().await;
+            let event = event.map_err(|status| Error::status("Events.Subscribe", &status))?;
+            match event {
+                Some(event) if event.topic == MARK => {}
+                Some(_) => return Ok(()),
+                None => {
+                    return Err(Error::Unreadable {
+                        call: "Events.Subscribe",
+                        cause: "the stream ended".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+}
+
 impl Containerd {
     /// The events of containers and tasks in `namespace`. Events that happen after this returns
     /// are all in the stream.
@@ -24,8 +53,20 @@ impl Containerd {
     /// containerd sends no headers before the first event, so an event of our own is published
     /// until it arrives; only then is it certain that a listing made now misses nothing.
     pub(crate) async fn subscribe(&self, namespace: &str) -> Result<Streaming<Envelope>, Error> {
+        self.subscribe_to(namespace, "containers|tasks").await
+    }
+
+    /// Tells when an image of the kubelet's namespace comes, goes or changes.
+    pub async fn image_events(&self) -> Result<ImageEvents, Error> {
+        let stream = self
+            .subscribe_to(&self.config().cri_namespace, "images")
+            .await?;
+        Ok(ImageEvents { stream })
+    }
+
+    async fn subscribe_to(&self, namespace: &str, of: &str) -> Result<Streaming<Envelope>, Error> {
         let deadline = self.config().call_deadline;
-        let opened = timeout(deadline, self.open_stream(namespace)).await;
+        let opened = timeout(deadline, self.open_stream(namespace, of)).await;
         let opened = opened.unwrap_or(Err(Error::TimedOut {
             call: "Events.Subscribe",
             after: deadline,
@@ -36,9 +77,9 @@ impl Containerd {
         opened
     }
 
-    async fn open_stream(&self, namespace: &str) -> Result<Streaming<Envelope>, Error> {
+    async fn open_stream(&self, namespace: &str, of: &str) -> Result<Streaming<Envelope>, Error> {
         let filters = vec![
-            format!("namespace==\"{namespace}\",topic~=\"^/(containers|tasks)/\""),
+            format!("namespace==\"{namespace}\",topic~=\"^/({of})/\""),
             format!("namespace==\"{namespace}\",topic==\"{MARK}\""),
         ];
         let request = in_namespace("Events.Subscribe", namespace, SubscribeRequest { filters })?;

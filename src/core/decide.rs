@@ -37,11 +37,7 @@ pub struct Decision {
 /// Decides what to do. Total: every observation has a decision, and none of them fails.
 pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment) -> Decision {
     let mut next = stored.in_boot(&observed.boot_id, now);
-    let handing_over = |(id, checkpoint): (&CheckpointId, &Checkpoint)| {
-        matches!(checkpoint.phase, Phase::HandingOver { .. }).then(|| id.clone())
-    };
     let mut turn = Turn {
-        handing_over: next.checkpoints.iter().find_map(handing_over),
         actions: Vec::new(),
         wake_at: None,
         confirm: false,
@@ -50,12 +46,18 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
     let mut reports = Vec::new();
     discover(&mut next, observed);
     let forbidden = removal::forbidden(&next, observed);
-    for (id, checkpoint) in &mut next.checkpoints {
+    let ids: Vec<CheckpointId> = next.checkpoints.keys().cloned().collect();
+    for id in &ids {
+        let wait_for = handover::queue(id, &next.checkpoints, observed, policy, now).cloned();
+        let Some(checkpoint) = next.checkpoints.get_mut(id) else {
+            continue;
+        };
         let report = turn.checkpoint(
             id,
             checkpoint,
             observed,
             forbidden.as_deref(),
+            wait_for.as_ref(),
             policy,
             now,
             &mut probe,
@@ -135,8 +137,6 @@ fn forget_removed(next: &mut Stored, observed: &Observed) {
 }
 
 struct Turn {
-    /// The checkpoint that is being handed over.
-    handing_over: Option<CheckpointId>,
     actions: Vec<Action>,
     wake_at: Option<Moment>,
     confirm: bool,
@@ -153,6 +153,7 @@ impl Turn {
         checkpoint: &mut Checkpoint,
         observed: &Observed,
         forbidden: Option<&str>,
+        wait_for: Option<&CheckpointId>,
         policy: &Policy,
         now: Moment,
         probe: &mut BTreeMap<PodRef, bool>,
@@ -192,7 +193,7 @@ impl Turn {
         let refusal = good.and_then(|(_, facts)| facts.engine_refusal.clone());
         let mut step = Step {
             id,
-            busy: self.handing_over.as_ref().is_some_and(|other| other != id),
+            wait_for,
             view: &view,
             copies,
             good,
@@ -202,9 +203,6 @@ impl Turn {
             wake_at: &mut self.wake_at,
         };
         let reason = phase::step(checkpoint, &mut step);
-        if matches!(checkpoint.phase, Phase::HandingOver { .. }) {
-            self.handing_over.get_or_insert_with(|| id.clone());
-        }
         handover::guard(checkpoint, &mut step);
         want_probes(checkpoint, &view, observed, probe);
         let reason = match &verdict {

@@ -3,16 +3,21 @@
 //! The copy is released the moment the parent's container is created, so that the parent's first
 //! bind succeeds; if the parent ends or does not serve in time, the copy comes back, with back-off.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::Action;
 use super::copies::Stop;
-use super::id::RevisionId;
-use super::observed::TaskState;
+use super::id::{CheckpointId, RevisionId};
+use super::observed::{Observed, TaskState};
 use super::phase::Step;
+use super::policy::Policy;
 use super::stored::{Checkpoint, Engine, HandoverBackoff, Phase};
 use super::time::Moment;
 use super::view::Running;
+
+/// An API server's parent that has not come after this time is not waited for by the others.
+const FIRST: Duration = Duration::from_secs(60);
 
 /// Where a parent runs again, our copy goes.
 pub(crate) fn yield_to_parent(
@@ -50,8 +55,10 @@ pub(crate) fn yield_to_parent(
             checkpoint.handover.failures
         ));
     }
-    if step.busy {
-        return Some("the parent starts, but another checkpoint is being handed over".to_owned());
+    if let Some(other) = step.wait_for {
+        return Some(format!(
+            "the parent starts, but {other} is handed over first"
+        ));
     }
     checkpoint.phase = Phase::HandingOver {
         engine,
@@ -126,6 +133,41 @@ pub(crate) fn handing_over(
     };
     *step.wake_at = Some(step.now);
     reason
+}
+
+/// The API server is handed over first (a controller that starts without one ends at once), and
+/// alone, so that nothing takes its processor time. Others go together. An API server whose parent
+/// does not come, or failed before, holds up nobody for long.
+pub(crate) fn queue<'a>(
+    id: &CheckpointId,
+    checkpoints: &'a BTreeMap<CheckpointId, Checkpoint>,
+    observed: &Observed,
+    policy: &Policy,
+    now: Moment,
+) -> Option<&'a CheckpointId> {
+    let first = |other: &CheckpointId| policy.handover_first.contains(other);
+    let api = observed.apiserver.known();
+    let expected = |other: &CheckpointId| {
+        api.is_some_and(|api| {
+            let mut parents = api.pods.iter();
+            parents.any(|seen| seen.parent_of.as_ref() == Some(other) && !seen.deleting)
+        })
+    };
+    let comes_before = |other: &CheckpointId, checkpoint: &Checkpoint| match &checkpoint.phase {
+        Phase::HandingOver { .. } => first(other) || first(id),
+        Phase::Activating { since, .. } | Phase::Active { since, .. } => {
+            first(other)
+                && !first(id)
+                && expected(other)
+                && checkpoint.handover.failures == 0
+                && now.since(*since) < FIRST
+        }
+        Phase::Inactive | Phase::Deactivating { .. } => false,
+    };
+    checkpoints
+        .iter()
+        .find(|(other, checkpoint)| *other != id && comes_before(other, checkpoint))
+        .map(|(other, _)| other)
 }
 
 /// Freezes the parent while a released copy still holds the ports, and thaws it in every other

@@ -31,9 +31,8 @@ pub(crate) struct Step<'a> {
     pub(crate) copies: Copies<'a>,
     /// Facts of the good revision, where it is whole on disk.
     pub(crate) good: Option<(&'a RevisionId, &'a RevisionFacts)>,
-    /// Another checkpoint is being handed over: one at a time, so that neither takes the other's
-    /// processor time, nor the API server that the other parent needs to start.
-    pub(crate) busy: bool,
+    /// Another checkpoint's hand-over comes before this one's.
+    pub(crate) wait_for: Option<&'a CheckpointId>,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Moment,
     pub(crate) actions: &'a mut Vec<Action>,

@@ -28,6 +28,9 @@ pub struct Policy {
     pub handover_backoff: Duration,
     /// Largest back-off after failed hand-overs.
     pub handover_backoff_limit: Duration,
+    /// Handed over alone and before all others: what the other parents need to start, so the API
+    /// server.
+    pub handover_first: BTreeSet<CheckpointId>,
     /// Our own engine may be used at all.
     pub engine_enabled: bool,
     /// Leader-elected controllers whose deletion nobody else may repair (scenario C22): their

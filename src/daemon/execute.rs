@@ -45,6 +45,10 @@ impl Executor {
         done.unwrap_or_else(|_| Err(format!("not done within {} s", DEADLINE.as_secs())))
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each action, none of them long"
+    )]
     async fn attempt(
         &self,
         action: &Action,

@@ -92,7 +92,7 @@ pub async fn run(
                 match reload() {
                     Ok(new) => settings = new,
                     Err(mistakes) => {
-                        error!(mistakes, "mistakes in the configuration: not reloaded")
+                        error!(mistakes, "mistakes in the configuration: not reloaded");
                     }
                 }
             }

@@ -79,10 +79,10 @@ impl Loop {
             self.measure_handover(&decision.next, started);
             self.stored = decision.next;
             if self.execute(&decision.actions).await {
-                wake_at = earlier(wake_at, started.after(RETRY));
+                wake_at = Some(earlier(wake_at, started.after(RETRY)));
             }
         } else {
-            wake_at = earlier(wake_at, started.after(RETRY));
+            wake_at = Some(earlier(wake_at, started.after(RETRY)));
         }
         let ended = clock::now();
         self.publisher.counters.turns += 1;
@@ -308,6 +308,6 @@ impl Loop {
     }
 }
 
-fn earlier(one: Option<Moment>, other: Moment) -> Option<Moment> {
-    Some(one.map_or(other, |at| at.min(other)))
+fn earlier(one: Option<Moment>, other: Moment) -> Moment {
+    one.map_or(other, |at| at.min(other))
 }

@@ -56,10 +56,7 @@ fn main() {
         let _ = std::hint::black_box(decide(&observed, &stored, &policy(), Moment(10_000)));
     });
     report(
-        &format!(
-            "turn from {:.1} MB of kubelet JSON",
-            body.len() as f64 / 1e6
-        ),
+        &format!("turn from {} kB of kubelet JSON", body.len() / 1000),
         &times,
     );
     println!("peak resident memory: {:.1} MiB", peak_mib());
@@ -151,6 +148,7 @@ fn policy() -> Policy {
         handover_deadline: seconds(45),
         handover_backoff: seconds(5),
         handover_backoff_limit: seconds(600),
+        handover_first: std::collections::BTreeSet::new(),
         engine_enabled: true,
         rescue: std::collections::BTreeSet::new(),
         rescue_delay: seconds(30),
@@ -171,12 +169,12 @@ fn measure(rounds: usize, mut work: impl FnMut()) -> Vec<Duration> {
 }
 
 fn report(what: &str, times: &[Duration]) {
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     println!(
         "{what}: median {:.3} ms, p99 {:.3} ms, worst {:.3} ms, {} rounds",
-        at(0.5),
-        at(0.99),
-        at(1.0),
+        at(50),
+        at(99),
+        at(100),
         times.len()
     );
 }

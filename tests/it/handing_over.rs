@@ -6,7 +6,9 @@ use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 use rekindle::core::stored::Phase;
 
-use crate::world::{API, KCM, World, copy, id, parent_name, pod, revision, seen, silent};
+use crate::world::{
+    API, KCM, SCHEDULER, World, copy, id, parent_name, pod, revision, seen, silent,
+};
 
 /// The checkpoint stands in; the API server (served by it) lists the parent.
 fn standing_in() -> World {
@@ -181,31 +183,54 @@ fn c01_a_hand_over_is_frozen_while_containerd_is_silent() {
     assert_eq!(world.state(API), State::HandingOver);
 }
 
-#[test]
-fn one_checkpoint_is_handed_over_at_a_time() {
-    let mut world = World::learned(&[API, KCM]);
+/// Checkpoints of all three stand in; the API server lists their parents.
+fn all_standing_in() -> World {
+    let mut world = World::learned(&[API, KCM, SCHEDULER]);
     world.power_cut();
     world.turn();
-    for text in [API, KCM] {
+    for text in [API, KCM, SCHEDULER] {
         world.kubelet_runs(text);
     }
     world.turns(2);
     world.observed.apiserver = Reading::Known(ApiView::default());
-    for text in [API, KCM] {
+    for text in [API, KCM, SCHEDULER] {
         let parent = pod(&parent_name(text));
         world.api().pods.push(seen(&parent, Some(text)));
-        world.run_unready(&parent);
+    }
+    world.turns(2);
+    world
+}
+
+#[test]
+fn the_api_server_is_handed_over_first_and_alone_the_others_together() {
+    let mut world = all_standing_in();
+    for text in [API, KCM, SCHEDULER] {
+        world.run_unready(&pod(&parent_name(text)));
     }
     world.turn();
     assert_eq!(world.state(API), State::HandingOver);
-    assert_eq!(world.state(KCM), State::Active);
-    assert!(
-        world.reason(KCM).contains("another checkpoint"),
-        "{}",
-        world.reason(KCM)
-    );
+    for text in [KCM, SCHEDULER] {
+        assert_eq!(world.state(text), State::Active);
+        assert!(
+            world.reason(text).contains("handed over first"),
+            "{}",
+            world.reason(text)
+        );
+    }
     world.run_pod(&pod(&parent_name(API)), None, TaskState::Running);
     world.turns(2);
     assert_eq!(world.state(API), State::Inactive);
+    for text in [KCM, SCHEDULER] {
+        assert_eq!(world.state(text), State::HandingOver);
+    }
+}
+
+#[test]
+fn an_api_server_whose_parent_does_not_come_holds_up_nobody_for_long() {
+    let mut world = all_standing_in();
+    world.run_unready(&pod(&parent_name(KCM)));
+    world.turns(30);
+    assert_eq!(world.state(KCM), State::Active);
+    world.turns(31);
     assert_eq!(world.state(KCM), State::HandingOver);
 }

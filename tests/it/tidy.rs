@@ -227,7 +227,14 @@ fn one_module_writes_files() {
     for (path, text) in rust("src") {
         // A socket is a name without content, a container's log is appended to: neither can be
         // lost by half, and neither is ever read back for a decision.
-        let harmless = ["src/api/listen.rs", "src/cli/cri_log.rs"];
+        // So it is with what a pod of our own engine mounts: made anew at each start.
+        let harmless = [
+            "src/api/listen.rs",
+            "src/cli/cri_log.rs",
+            "src/engine/mounts.rs",
+            "src/engine/spec.rs",
+            "src/engine/record.rs",
+        ];
         if path.starts_with("src/store/durable")
             || harmless.iter().any(|own| path == Path::new(own))
         {

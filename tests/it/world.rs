@@ -62,6 +62,7 @@ pub(crate) fn policy() -> Policy {
         handover_deadline: Duration::from_secs(45),
         handover_backoff: Duration::from_secs(5),
         handover_backoff_limit: Duration::from_secs(600),
+        handover_first: [id(API)].into(),
         engine_enabled: true,
         rescue: [id(KCM), id(SCHEDULER)].into(),
         rescue_delay: Duration::from_secs(30),

@@ -73,6 +73,13 @@ pub(super) fn policy(r: &mut Reader, node_name: &str) -> Policy {
             1..=86400,
         ),
         engine_enabled: true,
+        handover_first: r.checkpoint_ids(
+            key(
+                "handover_first_controllers",
+                "Handed over alone and before all others: the others need the API server.",
+            ),
+            &["daemonset.kube-system.kube-apiserver"],
+        ),
         rescue: r.checkpoint_ids(
             key(
                 "rescue_controllers",

@@ -6,14 +6,14 @@ ctr_k8s() { ctr -a "$LAB_CONTAINERD_SOCKET" -n k8s.io "$@"; }
 # running_containers POD-REGEX   ids of running containers (not sandboxes) of pods whose name matches
 running_containers() {
     comm -12 \
-        <(ctr_k8s containers ls -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.pod.name\"~=$1" | sort) \
+        <(ctr_k8s containers ls -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.pod.name\"~=\"$1\"" | sort) \
         <(ctr_k8s tasks ls | awk '$3 == "RUNNING" {print $1}' | sort)
 }
 
 # sandboxes POD-REGEX   ids of running sandboxes
 running_sandboxes() {
     comm -12 \
-        <(ctr_k8s containers ls -q "labels.\"io.cri-containerd.kind\"==sandbox,labels.\"io.kubernetes.pod.name\"~=$1" | sort) \
+        <(ctr_k8s containers ls -q "labels.\"io.cri-containerd.kind\"==sandbox,labels.\"io.kubernetes.pod.name\"~=\"$1\"" | sort) \
         <(ctr_k8s tasks ls | awk '$3 == "RUNNING" {print $1}' | sort)
 }
 

@@ -59,6 +59,8 @@ scenario_end() {
         echo "  FAILED  the scenario ended in the middle (exit code $code)"
     }
     ((PASSED + FAILED > 0)) || FAILED=1
+    # What a scenario made beside the shared cluster, it takes away itself.
+    ! declare -F scenario_cleanup >/dev/null || scenario_cleanup
     if ((FAILED > 0)) && node_exists; then
         keep_logs
         # The next scenario shall not begin on what this one broke.

@@ -21,8 +21,11 @@ last_count() { grep -E '^[0-9]+ passed, [0-9]+ failed$|^test result: |^ *Summary
 run_stage() {
     local name=$1 log="$LOGS/$1.log" begin=$SECONDS runner beat=0 code=0
     printf '%-11s ...\n' "$name"
+    # In a process group of its own, so that an interruption reaches all of the stage.
+    set -m
     ("stage_$name") >"$log" 2>&1 </dev/null &
     runner=$!
+    set +m
     CURRENT=$runner
     while kill -0 "$runner" 2>/dev/null; do
         sleep 0.5
@@ -52,7 +55,7 @@ run_stages() {
     : >"$LOGS/summary.txt"
     CURRENT=''
     # An interrupted run ends its stage too, which then cleans up after itself.
-    trap '[[ -z "$CURRENT" ]] || { kill -TERM "$CURRENT" 2>/dev/null; wait "$CURRENT"; }; exit 130' INT TERM HUP
+    trap '[[ -z "$CURRENT" ]] || { kill -TERM -- "-$CURRENT" 2>/dev/null; wait "$CURRENT"; }; exit 130' INT TERM HUP
     for name in "$@"; do run_stage "$name" || broken+=("$name"); done
     cargo_give_back
     printf '\nSummary (logs in %s)\n' "$LOGS"
