@@ -18,6 +18,11 @@ Examples:
 /// Threads that still wait for a disk may not hold up the stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Writing, listing a directory, reading for the socket, and one that hangs on a dead disk.
+const BLOCKING_THREADS: usize = 4;
+/// A thread with nothing to do ends after this.
+const IDLE_THREAD: Duration = Duration::from_secs(1);
+
 /// Runs the daemon until a signal ends it.
 ///
 /// # Errors
@@ -31,6 +36,9 @@ pub fn run(global: &Global) -> Result<Exit, Failure> {
     // One thread: less memory, and one task owns the state anyway.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // Files are written one after another: each further thread costs an arena of memory.
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(|error| Failure::of(Exit::No, &error))?;
     let file = global.config.clone();

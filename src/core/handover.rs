@@ -16,6 +16,8 @@ use super::stored::{Checkpoint, Engine, HandoverBackoff, Phase};
 use super::time::Moment;
 use super::view::Running;
 
+/// A parent is frozen no longer than this because another hand-over comes first.
+const HOLD: Duration = Duration::from_secs(10);
 /// An API server's parent that has not come after this time is not waited for by the others.
 const FIRST: Duration = Duration::from_secs(60);
 
@@ -170,11 +172,22 @@ pub(crate) fn queue<'a>(
         .map(|(other, _)| other)
 }
 
-/// Freezes the parent while a released copy still holds the ports, and thaws it in every other
-/// case: a kill of the daemon in between leaves nothing frozen for longer than its restart.
-pub(crate) fn guard(checkpoint: &Checkpoint, step: &mut Step<'_>) {
+/// Freezes a parent that would find its port taken, and thaws it in every other case: a kill of the
+/// daemon in between leaves nothing frozen for longer than its restart.
+///
+/// It is frozen while a released copy still holds the ports, and for a short while when another
+/// hand-over comes first: it would only end, and wait out the kubelet's back-off.
+pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
-    let hold = released && step.copies.any_running();
+    let queues = step.wait_for.is_some() && !step.view.parent_tasks.is_empty();
+    let holds_back = if queues {
+        let since = *checkpoint.held_since.get_or_insert(step.now);
+        !step.passed(since, HOLD)
+    } else {
+        checkpoint.held_since = None;
+        false
+    };
+    let hold = (released || holds_back) && step.copies.any_running();
     for container in &step.view.parent_tasks {
         let (id, container_id) = (step.id.clone(), container.id.clone());
         match (container.task, hold) {

@@ -40,6 +40,8 @@ pub struct Checkpoint {
     pub down_since: Option<Moment>,
     /// Set while the API server says that there is no parent here.
     pub orphan: Option<Orphan>,
+    /// Since when the parent is held frozen because another hand-over comes first.
+    pub held_since: Option<Moment>,
     /// Failed hand-overs, for the back-off.
     pub handover: HandoverBackoff,
     /// Counts activations: part of the manifest, so that each has its own static pod uid.
@@ -145,6 +147,7 @@ impl Stored {
             checkpoint.seen_running = false;
             checkpoint.down_since = None;
             checkpoint.orphan = None;
+            checkpoint.held_since = None;
             checkpoint.handover.not_before = None;
             if let Some(candidate) = &mut checkpoint.candidate {
                 candidate.ready_since = None;

@@ -217,12 +217,33 @@ fn the_api_server_is_handed_over_first_and_alone_the_others_together() {
             world.reason(text)
         );
     }
+    // They would only find their ports taken: frozen meanwhile.
+    let frozen = |world: &World| {
+        let pauses = |(_, action): &&(u64, Action)| matches!(action, Action::PauseParent { .. });
+        world.done.iter().filter(pauses).count()
+    };
+    assert!(frozen(&world) >= 2, "{:?}", world.done);
     world.run_pod(&pod(&parent_name(API)), None, TaskState::Running);
     world.turns(2);
     assert_eq!(world.state(API), State::Inactive);
     for text in [KCM, SCHEDULER] {
         assert_eq!(world.state(text), State::HandingOver);
     }
+}
+
+#[test]
+fn a_parent_is_held_back_for_another_hand_over_only_for_a_while() {
+    let mut world = all_standing_in();
+    for text in [API, KCM] {
+        world.run_unready(&pod(&parent_name(text)));
+    }
+    world.turn();
+    world.run_pod(&pod(&parent_name(KCM)), None, TaskState::Paused);
+    world.turns(9);
+    world.done.clear();
+    world.turns(3);
+    let resumes = |action: &Action| matches!(action, Action::ResumeParent { checkpoint, .. } if checkpoint.as_str() == KCM);
+    assert!(world.did(resumes), "{:?}", world.done);
 }
 
 #[test]
