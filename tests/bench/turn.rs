@@ -32,7 +32,21 @@ const PODS: usize = 500;
 const CAPTURED: &[u8] = include_bytes!("../fixtures/kubelet/pods-33-parent-recovered.json");
 
 fn main() {
-    let body = kubelet_answer();
+    // The answer is made in a process of its own, so that the peak is the turn's alone.
+    let Some(file) = std::env::args().find(|arg| arg.ends_with(".kubelet-answer")) else {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("500.kubelet-answer");
+        #[expect(clippy::disallowed_methods, reason = "a benchmark's own file")]
+        std::fs::write(&file, kubelet_answer()).unwrap();
+        let this = std::env::current_exe().unwrap();
+        let ended = std::process::Command::new(this)
+            .arg(&file)
+            .status()
+            .unwrap();
+        assert!(ended.success(), "{ended}");
+        return;
+    };
+    let body = std::fs::read(file).unwrap();
     let seen: Vec<PodSeen> = pod_list(&body)
         .unwrap()
         .into_iter()
