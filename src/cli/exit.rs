@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::output::Out;
 use crate::api::client::ClientError;
 use crate::config::Mistakes;
+pub use crate::core::reading::chain;
 
 /// How a command ended. The README lists the same codes; a test compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,17 +118,4 @@ impl From<Mistakes> for Failure {
             hint: None,
         }
     }
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -67,10 +67,16 @@ impl Unseen {
     /// An unseen reading with an error and all its causes as the text for people.
     #[must_use]
     pub fn because(kind: UnseenKind, error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(Some(error), |error| error.source());
-        let texts: Vec<String> = causes.map(ToString::to_string).collect();
-        Self::new(kind, texts.join(": "))
+        Self::new(kind, chain(error))
     }
+}
+
+/// An error and its causes in one line: the one printer of error chains.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 impl<T> Reading<T> {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Config;
 use crate::core::id::{CheckpointId, RevisionId};
 use crate::core::manifest::names::hex;
+pub(super) use crate::core::reading::chain;
 use crate::store::durable::{self, Attributes, DurableError};
 
 /// One pod that the engine was asked to run.
@@ -93,13 +94,4 @@ pub(super) fn remove(config: &Config, id: &CheckpointId) -> Result<(), String> {
         remove().map_err(|error| chain(&error))?;
     }
     Ok(())
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

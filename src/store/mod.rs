@@ -28,15 +28,4 @@ pub mod revisions;
 pub mod sealed;
 pub mod state;
 
-/// An error with its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
+pub use crate::core::reading::chain;
