@@ -51,6 +51,10 @@
 //! and the parent is frozen until the copy has let go (`core/handover.rs`). A parent that then
 //! does not serve in time gives the checkpoint back, with growing back-off.
 //!
+//! The API server goes first, at activation and at hand-over: the others can do nothing without
+//! it and only take its processor time. Where the kubelet answers, their parents usually come by
+//! themselves once the API server serves, and their checkpoints need not start at all.
+//!
 //! ## Invariants
 //!
 //! 1. `core` does no I/O, knows no time but its argument, and cannot fail
@@ -73,7 +77,7 @@
 //!    `daemon_kills::d01_killed_around_every_commit_and_action`, and the lab's
 //!    `D01-kill-9-of-the-daemon`).
 //! 9. Running means the *parent's* sandbox, never our own copy
-//!    (`activation::c21_after_a_power_cut_all_come_back_at_once_and_are_verified`).
+//!    (`activation::c21_after_a_power_cut_all_come_back_and_are_verified`).
 //! 10. One task owns the state; socket and metrics read a published copy ([`daemon::publish`]).
 //! 11. One module writes files ([`store::durable`]), one reads the clock ([`daemon::clock`])
 //!     (`tidy::one_module_writes_files`, and `disallowed-methods` of clippy).

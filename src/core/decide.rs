@@ -46,9 +46,13 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
     let mut reports = Vec::new();
     discover(&mut next, observed);
     let forbidden = removal::forbidden(&next, observed);
-    let ids: Vec<CheckpointId> = next.checkpoints.keys().cloned().collect();
+    let mut ids: Vec<CheckpointId> = next.checkpoints.keys().cloned().collect();
+    // The others look at what becomes of these in the same turn.
+    ids.sort_by_key(|id| !policy.handover_first.contains(id));
     for id in &ids {
         let wait_for = handover::queue(id, &next.checkpoints, observed, policy, now).cloned();
+        let goes_first = handover::goes_first(id, &next.checkpoints, observed, policy, now)
+            .map(|(other, until)| (other.clone(), until));
         let Some(checkpoint) = next.checkpoints.get_mut(id) else {
             continue;
         };
@@ -58,6 +62,7 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
             observed,
             forbidden.as_deref(),
             wait_for.as_ref(),
+            goes_first.as_ref().map(|(other, until)| (other, *until)),
             policy,
             now,
             &mut probe,
@@ -154,6 +159,7 @@ impl Turn {
         observed: &Observed,
         forbidden: Option<&str>,
         wait_for: Option<&CheckpointId>,
+        goes_first: Option<(&CheckpointId, Moment)>,
         policy: &Policy,
         now: Moment,
         probe: &mut BTreeMap<PodRef, bool>,
@@ -194,6 +200,7 @@ impl Turn {
         let mut step = Step {
             id,
             wait_for,
+            goes_first,
             view: &view,
             copies,
             good,

@@ -20,6 +20,11 @@ use super::view::Running;
 const HOLD: Duration = Duration::from_secs(10);
 /// An API server's parent that has not come after this time is not waited for by the others.
 const FIRST: Duration = Duration::from_secs(60);
+/// An API server's checkpoint that does not serve after this time is not waited for by the others.
+/// It serves about 8 s after the kubelet's start on two cores.
+const HEAD_START: Duration = Duration::from_secs(30);
+/// A kubelet that has not answered after this time is not expected to start anything.
+const KUBELET_START: Duration = Duration::from_secs(10);
 
 /// Where a parent runs again, our copy goes.
 pub(crate) fn yield_to_parent(
@@ -148,13 +153,8 @@ pub(crate) fn queue<'a>(
     now: Moment,
 ) -> Option<&'a CheckpointId> {
     let first = |other: &CheckpointId| policy.handover_first.contains(other);
-    let api = observed.apiserver.known();
-    let expected = |other: &CheckpointId| {
-        api.is_some_and(|api| {
-            let mut parents = api.pods.iter();
-            parents.any(|seen| seen.parent_of.as_ref() == Some(other) && !seen.deleting)
-        })
-    };
+    let expected =
+        |other: &CheckpointId| observed.apiserver.known().is_some() && expected(other, observed);
     let comes_before = |other: &CheckpointId, checkpoint: &Checkpoint| match &checkpoint.phase {
         Phase::HandingOver { .. } => first(other) || first(id),
         Phase::Activating { since, .. } | Phase::Active { since, .. } => {
@@ -172,11 +172,65 @@ pub(crate) fn queue<'a>(
         .map(|(other, _)| other)
 }
 
+/// The API server's checkpoint that this one lets go first, when it is about to be activated: the
+/// others can do nothing without an API server, and would only take its processor time.
+///
+/// Waited for: an API server that the kubelet is starting, and then one whose parent the kubelet is
+/// expected to bring back (with the others' parents, so that they need no activation at all). Each
+/// for a bounded time.
+pub(crate) fn goes_first<'a>(
+    id: &CheckpointId,
+    checkpoints: &'a BTreeMap<CheckpointId, Checkpoint>,
+    observed: &Observed,
+    policy: &Policy,
+    now: Moment,
+) -> Option<(&'a CheckpointId, Moment)> {
+    if policy.handover_first.contains(id) {
+        return None;
+    }
+    let kubelet_answers = observed.kubelet.known().is_some();
+    let head_start = if kubelet_answers {
+        HEAD_START
+    } else {
+        KUBELET_START
+    };
+    let until = |checkpoint: &Checkpoint| match &checkpoint.phase {
+        Phase::Activating {
+            engine: Engine::Kubelet,
+            since,
+            ..
+        } => Some(since.after(head_start)),
+        Phase::Active { since, .. } | Phase::HandingOver { since, .. } if kubelet_answers => {
+            Some(since.after(FIRST))
+        }
+        _ => None,
+    };
+    checkpoints
+        .iter()
+        .filter(|(other, checkpoint)| {
+            policy.handover_first.contains(*other)
+                && checkpoint.handover.failures == 0
+                && (matches!(checkpoint.phase, Phase::Activating { .. })
+                    || expected(other, observed))
+        })
+        .filter_map(|(other, checkpoint)| Some((other, until(checkpoint)?)))
+        .find(|(_, until)| now < *until)
+}
+
+/// The API server lists a parent on this node that is not on its way out.
+fn expected(id: &CheckpointId, observed: &Observed) -> bool {
+    observed.apiserver.known().is_none_or(|api| {
+        let mut parents = api.pods.iter();
+        parents.any(|seen| seen.parent_of.as_ref() == Some(id) && !seen.deleting)
+    })
+}
+
 /// Freezes a parent that would find its port taken, and thaws it in every other case: a kill of the
 /// daemon in between leaves nothing frozen for longer than its restart.
 ///
 /// It is frozen while a released copy still holds the ports, and for a short while when another
-/// hand-over comes first: it would only end, and wait out the kubelet's back-off.
+/// hand-over comes first: it would only end, and wait out the kubelet's back-off. One that has
+/// served and not ended since is left alone.
 pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
     let queues = step.wait_for.is_some() && !step.view.parent_tasks.is_empty();
@@ -187,7 +241,8 @@ pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
         checkpoint.held_since = None;
         false
     };
-    let hold = (released || holds_back) && step.copies.any_running();
+    let starts = step.view.parent == Some(Running::Starting) && checkpoint.down_since.is_some();
+    let hold = (released && step.copies.any_running()) || (holds_back && starts);
     for container in &step.view.parent_tasks {
         let (id, container_id) = (step.id.clone(), container.id.clone());
         match (container.task, hold) {

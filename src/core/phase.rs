@@ -33,6 +33,8 @@ pub(crate) struct Step<'a> {
     pub(crate) good: Option<(&'a RevisionId, &'a RevisionFacts)>,
     /// Another checkpoint's hand-over comes before this one's.
     pub(crate) wait_for: Option<&'a CheckpointId>,
+    /// Another checkpoint is activated before this one, which waits for it until then.
+    pub(crate) goes_first: Option<(&'a CheckpointId, Moment)>,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Moment,
     pub(crate) actions: &'a mut Vec<Action>,
@@ -152,6 +154,11 @@ fn inactive(
                     "the parent is {}; activated in {left:.0} s: {reason}",
                     parent.word()
                 );
+            }
+            if let Some((other, until)) = step.goes_first
+                && !step.passed(until, Duration::ZERO)
+            {
+                return format!("the parent is {}; {other} goes first", parent.word());
             }
             checkpoint.activations += 1;
             checkpoint.phase = Phase::Activating {

@@ -1,7 +1,7 @@
 //! Hand-over between checkpoint and parent, and back.
 
 use rekindle::core::action::Action;
-use rekindle::core::observed::{ApiView, TaskState};
+use rekindle::core::observed::{ApiView, KubeletView, TaskState};
 use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 use rekindle::core::stored::Phase;
@@ -187,7 +187,7 @@ fn c01_a_hand_over_is_frozen_while_containerd_is_silent() {
 fn all_standing_in() -> World {
     let mut world = World::learned(&[API, KCM, SCHEDULER]);
     world.power_cut();
-    world.turn();
+    world.turns(12);
     for text in [API, KCM, SCHEDULER] {
         world.kubelet_runs(text);
     }
@@ -229,6 +229,81 @@ fn the_api_server_is_handed_over_first_and_alone_the_others_together() {
     for text in [KCM, SCHEDULER] {
         assert_eq!(world.state(text), State::HandingOver);
     }
+}
+
+/// The power was cut, the kubelet is up, and the API server's checkpoint has been asked for.
+fn booted() -> World {
+    let mut world = World::learned(&[API, KCM, SCHEDULER]);
+    world.power_cut();
+    world.observed.kubelet = Reading::Known(KubeletView::default());
+    world.turns(2);
+    assert_eq!(world.state(API), State::Activating);
+    world
+}
+
+#[test]
+fn c21_the_api_server_is_activated_first_and_the_others_parents_are_waited_for() {
+    let mut world = booted();
+    for text in [KCM, SCHEDULER] {
+        assert_eq!(world.state(text), State::Inactive);
+        assert!(world.reason(text).contains("goes first"));
+    }
+    world.kubelet_runs(API);
+    world.observed.apiserver = Reading::Known(ApiView::default());
+    for text in [API, KCM, SCHEDULER] {
+        let parent = pod(&parent_name(text));
+        world.api().pods.push(seen(&parent, Some(text)));
+        world.run_unready(&parent);
+    }
+    world.done.clear();
+    world.turns(2);
+    assert_eq!(world.state(API), State::HandingOver);
+    // A controller manager that starts while no API server answers would only end.
+    let frozen = |action: &Action| matches!(action, Action::PauseParent { checkpoint, .. } if checkpoint.as_str() == KCM);
+    assert!(world.did(frozen), "{:?}", world.done);
+    world.run_pod(&pod(&parent_name(KCM)), None, TaskState::Paused);
+    world.run_pod(&pod(&parent_name(API)), None, TaskState::Running);
+    world.done.clear();
+    world.turns(2);
+    let thawed = |action: &Action| matches!(action, Action::ResumeParent { checkpoint, .. } if checkpoint.as_str() == KCM);
+    assert!(world.did(thawed), "{:?}", world.done);
+    let activated = |action: &Action| matches!(action, Action::WriteManifest { .. });
+    assert!(!world.did(activated), "{:?}", world.done);
+}
+
+#[test]
+fn c21_the_others_wait_for_the_api_server_only_for_a_while() {
+    let mut world = booted();
+    world.turns(27);
+    assert_eq!(world.state(KCM), State::Inactive);
+    world.turns(4);
+    assert_eq!(world.state(KCM), State::Activating);
+    // The kubelet does not even answer: nothing will start by itself.
+    let mut world = World::learned(&[API, KCM]);
+    world.power_cut();
+    world.turns(9);
+    assert_eq!(world.state(KCM), State::Inactive);
+    world.turns(3);
+    assert_eq!(world.state(KCM), State::Activating);
+}
+
+#[test]
+fn a_parent_that_has_served_is_not_frozen_for_another_hand_over() {
+    let mut world = World::learned(&[API, KCM]);
+    let running = pod(&parent_name(KCM));
+    world.vanish(&parent_name(API));
+    world.observed.apiserver = silent(UnseenKind::Unreachable);
+    world.turns(17);
+    world.kubelet_runs(API);
+    world.turns(2);
+    world.run_unready(&pod(&parent_name(API)));
+    // Its probes fail while there is no API server.
+    world.run_unready(&running);
+    world.done.clear();
+    world.turns(3);
+    assert_eq!(world.state(API), State::HandingOver);
+    let frozen = |action: &Action| matches!(action, Action::PauseParent { checkpoint, .. } if checkpoint.as_str() == KCM);
+    assert!(!world.did(frozen), "{:?}", world.done);
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn c24_an_active_copy_of_a_moved_parent_is_stopped_before_it_is_removed() {
     let answer = world.observed.apiserver.clone();
     let runtime = world.observed.runtime.clone();
     world.power_cut();
-    world.turn();
+    world.turns(11);
     world.kubelet_runs(OTHER);
     world.turn();
     world.observed.apiserver = answer;
