@@ -1,6 +1,7 @@
 //! Decisions: total functions of (observed, stored, policy, now). No I/O, no clock, no failure.
 
 pub mod action;
+pub mod backup;
 mod copies;
 pub mod decide;
 mod explain;

@@ -41,3 +41,9 @@ pub fn boot_id(path: &Path) -> Result<String, NoBootId> {
             source,
         })
 }
+
+/// The wall clock: for schedules and ages that outlive a boot, never for a decision on
+/// checkpoints (scenario D03).
+pub fn wall() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
