@@ -91,6 +91,7 @@
 
 pub mod api;
 pub mod apiserver;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod containerd;
