@@ -63,10 +63,7 @@ pub async fn run(
     let (mut publisher, published) = Publisher::new();
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let revisions = Arc::new(Revisions::new(
-        &settings.paths.state_dir,
-        &settings.node.name,
-    ));
+    let revisions = Arc::new(Revisions::new(&settings.paths.state_dir));
     socket::open(&settings, published, revisions, &stop).await?;
     let mut notifier = Notifier::new();
     loop {

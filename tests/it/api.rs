@@ -85,7 +85,7 @@ impl Served {
         let (sender, receiver) = watch::channel(published);
         let handle = Handle {
             published: receiver,
-            revisions: Arc::new(Revisions::new(dir.path().join("state"), "master-0")),
+            revisions: Arc::new(Revisions::new(dir.path().join("state"))),
         };
         let limits = Limits {
             request_limit_bytes: 64 * 1024,
@@ -242,7 +242,7 @@ async fn metrics_over_tcp_serve_nothing_else() {
     let address = listener.local_addr().unwrap();
     let handle = Handle {
         published: served.sender.subscribe(),
-        revisions: Arc::new(Revisions::new("/nonexistent", "master-0")),
+        revisions: Arc::new(Revisions::new("/nonexistent")),
     };
     let limits = Limits {
         request_limit_bytes: 1024,
