@@ -4,6 +4,7 @@
 //! `checkpoint list` and `show` read the disk where the daemon does not answer.
 
 pub mod ask;
+pub mod backup_view;
 pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;

@@ -1,5 +1,6 @@
 //! The daemon: observe, decide, commit, execute. One task owns the state (invariant 10).
 
+pub mod backups;
 pub mod clock;
 mod engine;
 mod execute;
@@ -67,7 +68,8 @@ pub async fn run(
         &settings.paths.state_dir,
         &settings.node.name,
     ));
-    socket::open(&settings, published, revisions, &stop).await?;
+    let (door, _asked) = backups::Door::new();
+    socket::open(&settings, published, revisions, door, &stop).await?;
     let mut notifier = Notifier::new();
     loop {
         let shutdown = stop.child_token();

@@ -8,6 +8,7 @@
 )]
 
 mod activation;
+mod alerts;
 mod api;
 mod api_bounds;
 mod api_peers;
