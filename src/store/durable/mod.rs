@@ -8,6 +8,7 @@
 //! a file is to be is replaced, never followed.
 
 mod error;
+mod stream;
 mod tree;
 
 use std::fs::{File, Permissions};
@@ -21,7 +22,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::error::DurableError;
-pub use self::tree::{Tree, TreeDir, TreeFile, write_tree};
+pub use self::stream::{DurableFile, nameless, settle};
+pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
 
