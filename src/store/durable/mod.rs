@@ -308,7 +308,11 @@ fn remove_for_good(dir: &Dir, name: &str) -> Result<(), DurableError> {
         Err(Errno::ISDIR | Errno::PERM) => std::fs::remove_dir_all(&path),
         other => other.map_err(io::Error::from),
     };
-    removed.map_err(|source| DurableError::Remove { path, source })
+    match removed {
+        // Somebody else swept it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| DurableError::Remove { path, source }),
+    }
 }
 
 fn named(dir: &Dir, name: &str) -> Result<(), DurableError> {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
 use super::{
     Attributes, Dir, DurableError, named, rename, set_attributes, sync, sync_file, temporary_file,
@@ -111,9 +112,13 @@ pub fn nameless(dir: &Dir) -> Result<File, DurableError> {
     hit("stream.nameless-created");
     let opened = reopen(&file);
     let path = dir.path().join(&temp);
-    if let Err(errno) = rustix::fs::unlinkat(dir.fd(), &temp, AtFlags::empty()) {
-        let source = errno.into();
-        return Err(DurableError::Remove { path, source });
+    match rustix::fs::unlinkat(dir.fd(), &temp, AtFlags::empty()) {
+        // Somebody swept it: the name, not the file.
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => {
+            let source = errno.into();
+            return Err(DurableError::Remove { path, source });
+        }
     }
     opened.map_err(|source| DurableError::Create { path, source })
 }
