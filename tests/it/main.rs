@@ -13,6 +13,8 @@ mod api_bounds;
 mod api_peers;
 mod apiserver;
 mod apiserver_kubeconfig;
+mod backup_retention;
+mod backup_schedule;
 mod cli;
 mod cli_disk;
 mod config;
