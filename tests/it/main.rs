@@ -16,6 +16,8 @@ mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
 mod backup_samples;
+mod backup_retention;
+mod backup_schedule;
 mod cli;
 mod cli_disk;
 mod config;
