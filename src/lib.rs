@@ -98,6 +98,7 @@ pub mod containerd;
 pub mod core;
 pub mod daemon;
 pub mod engine;
+pub mod etcd;
 pub mod failpoints;
 pub mod fetch;
 pub mod kubelet;
