@@ -104,6 +104,7 @@ pub mod fetch;
 pub mod kubelet;
 pub mod manifests;
 pub mod metrics;
+pub mod objectstore;
 pub mod probe;
 pub mod signals;
 pub mod store;

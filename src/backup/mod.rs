@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod index;
 pub mod progress;
 pub mod signing;
+pub mod targets;
 
 pub use progress::Progress;
 
