@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::lock::{Busy, hold};
 use super::look::index_file;
-use crate::backup::bundle;
+use crate::backup::{STATE, bundle};
 use crate::config::Settings;
 use crate::core::backup::record::Runs;
 use crate::daemon::clock;
@@ -23,6 +24,10 @@ pub(super) struct Swept {
 /// Removes unfinished backups that nobody works on, then notes the run. Blocking. Where this node
 /// has nothing of backups, it makes nothing.
 pub(super) fn sweep(settings: &Settings) -> Result<Swept, String> {
+    let place = settings.paths.state_dir.join(STATE);
+    if !place.exists() && !settings.backup.dir.exists() {
+        return Ok(Swept::default());
+    }
     // Somebody at the command line may be taking one right now.
     let _lock = match hold(settings) {
         Ok(lock) => lock,
