@@ -96,16 +96,8 @@ pub const TABLE: [(&str, &str, &str); 23] = [
         "",
         "Size of the newest whole backup, 0: none",
     ),
-    (
-        "rekindle_backup_kept",
-        "",
-        "Whole backups on this node",
-    ),
-    (
-        "rekindle_backup_kept_bytes",
-        "",
-        "Size of all of them",
-    ),
+    ("rekindle_backup_kept", "", "Whole backups on this node"),
+    ("rekindle_backup_kept_bytes", "", "Size of all of them"),
     (
         "rekindle_backup_damaged",
         "",

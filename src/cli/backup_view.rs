@@ -139,9 +139,12 @@ fn target(target: &TargetReport, now: Timestamp) -> String {
     } else {
         String::new()
     };
-    let failed = target.last_failure.as_ref().map_or_else(String::new, |why| {
-        format!(", {} failed in a row: {why}", target.failures)
-    });
+    let failed = target
+        .last_failure
+        .as_ref()
+        .map_or_else(String::new, |why| {
+            format!(", {} failed in a row: {why}", target.failures)
+        });
     format!("{} copies{newest}{pending}{failed}", target.complete)
 }
 

@@ -59,9 +59,9 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         let named = options.id.as_str();
         let strays = found.damaged(dir);
         let stray = strays.iter().find(|line| line.contains(named));
-        let message = stray.cloned().unwrap_or_else(|| {
-            format!("no backup {named} in {}", dir.display())
-        });
+        let message = stray
+            .cloned()
+            .unwrap_or_else(|| format!("no backup {named} in {}", dir.display()));
         return Err(Failure::Told {
             exit: Exit::No,
             message,
@@ -113,11 +113,18 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
             row("rehearsed", outcome(shown.record.rehearsed.as_ref(), now)),
         ],
     );
-    section(&mut out, "Marks", marks.iter().map(|mark| vec![mark.clone()]).collect());
+    section(
+        &mut out,
+        "Marks",
+        marks.iter().map(|mark| vec![mark.clone()]).collect(),
+    );
     let mut rows = vec![
         row("version", &etcd.version),
         row("cluster", format!("{:x}", etcd.cluster_id)),
-        row("from", format!("{} (member {:x})", etcd.endpoint, etcd.member_id)),
+        row(
+            "from",
+            format!("{} (member {:x})", etcd.endpoint, etcd.member_id),
+        ),
         row("revision", etcd.revision),
         row("high water", etcd.high_water_revision),
         row("raft term", etcd.raft_term),
@@ -125,7 +132,10 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
     rows.extend(etcd.members.iter().map(|member| {
         let learner = if member.learner { ", learner" } else { "" };
         let urls = member.client_urls.join(" ");
-        row("member", format!("{} {:x} {urls}{learner}", member.name, member.id))
+        row(
+            "member",
+            format!("{} {:x} {urls}{learner}", member.name, member.id),
+        )
     }));
     section(&mut out, "etcd", rows);
     let mut rows = vec![

@@ -247,7 +247,12 @@ impl Task {
 
     /// The due time is on the disk before its run begins: a run that kills the machine is not
     /// begun again and again.
-    async fn remember(&mut self, settings: &Arc<Settings>, work: Work, at: Option<Timestamp>) -> bool {
+    async fn remember(
+        &mut self,
+        settings: &Arc<Settings>,
+        work: Work,
+        at: Option<Timestamp>,
+    ) -> bool {
         let Some(at) = at else { return true };
         let file = index_file(settings);
         let written = blocking(move || {
