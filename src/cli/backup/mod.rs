@@ -40,7 +40,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::Now(options) => now::run(global, &options, out),
         Command::List(options) => list::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
-        Command::Restore(options) => restore::run(global, options, out),
+        Command::Restore(options) => restore::run(global, &options, out),
     }
 }
 
