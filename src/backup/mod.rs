@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod index;
 pub mod progress;
+pub mod restore;
 pub mod signing;
 pub mod targets;
 

@@ -10,6 +10,7 @@
 mod activation;
 mod alerts;
 mod api;
+mod api_backups;
 mod api_bounds;
 mod api_peers;
 mod apiserver;

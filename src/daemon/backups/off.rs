@@ -11,16 +11,12 @@ pub fn reason(settings: &Settings) -> Option<String> {
     if settings.etcd.endpoints.is_empty() {
         return Some("no etcd is configured (etcd.endpoints)".to_owned());
     }
-    let files = [
-        &settings.etcd.ca_file,
-        &settings.etcd.certificate_file,
-        &settings.etcd.key_file,
-    ];
-    let missing = files
-        .into_iter()
-        .flatten()
-        .find(|path| !path.exists())?
-        .display();
+    let etcd = &settings.etcd;
+    if etcd.endpoints.iter().all(|url| url.starts_with("http://")) {
+        return None;
+    }
+    let files = [&etcd.ca_file, &etcd.cert_file, &etcd.key_file];
+    let missing = files.into_iter().find(|path| !path.exists())?.display();
     Some(format!(
         "no etcd here: {missing}, with which it would be asked, is missing (etcd.*)"
     ))
