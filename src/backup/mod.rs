@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod high_water;
 pub mod progress;
 pub mod signing;
+pub mod take;
 
 pub use progress::Progress;
 
