@@ -3,7 +3,9 @@
 
 pub mod bundle;
 pub mod high_water;
+pub mod index;
 pub mod progress;
+pub mod restore;
 pub mod signing;
 pub mod take;
 
