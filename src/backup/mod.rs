@@ -2,3 +2,4 @@
 //! backup is and which are kept is decided in [`crate::core::backup`].
 
 pub mod progress;
+pub mod verify;
