@@ -8,6 +8,7 @@ pub mod progress;
 pub mod restore;
 pub mod signing;
 pub mod take;
+pub mod verify;
 
 pub use progress::Progress;
 
