@@ -33,6 +33,7 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
+mod high_water;
 mod kubelet;
 mod manifest_access;
 mod manifest_cli;
