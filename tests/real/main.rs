@@ -15,3 +15,5 @@ mod containerd_process;
 mod control_plane;
 mod engine;
 mod engine_lab;
+mod etcd;
+mod etcd_cluster;
