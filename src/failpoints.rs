@@ -45,6 +45,8 @@ pub const ALL: &[&str] = &[
     "bundle.manifest-written",
     "bundle.signed",
     "bundle.sealed",
+    "index.damaged-moved",
+    "index.updated",
     "state.good-marked",
     "state.previous-kept",
     "state.committed",

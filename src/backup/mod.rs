@@ -2,6 +2,7 @@
 //! backup is and which are kept is decided in [`crate::core::backup`].
 
 pub mod bundle;
+pub mod index;
 pub mod progress;
 pub mod signing;
 

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod logging;
 pub mod man;
 pub mod output;
+pub mod progress;
 pub mod run;
 pub mod status;
 pub mod status_view;

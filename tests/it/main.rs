@@ -13,6 +13,8 @@ mod api_bounds;
 mod api_peers;
 mod apiserver;
 mod apiserver_kubeconfig;
+mod backup_bundle;
+mod backup_samples;
 mod cli;
 mod cli_disk;
 mod config;
