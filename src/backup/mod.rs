@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod index;
 pub mod progress;
+pub mod rehearse;
 pub mod signing;
 
 pub use progress::Progress;
