@@ -92,6 +92,7 @@
 pub mod api;
 pub mod apiserver;
 pub mod backup;
+pub mod bolt;
 pub mod cli;
 pub mod config;
 pub mod containerd;

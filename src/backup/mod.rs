@@ -5,7 +5,9 @@ pub mod bundle;
 pub mod index;
 pub mod progress;
 pub mod rehearse;
+pub mod restore;
 pub mod signing;
+pub mod verify;
 
 pub use progress::Progress;
 

@@ -14,4 +14,4 @@ mod head;
 mod place;
 
 pub use self::head::{Head, Malformed, Value};
-pub use self::place::{Place, REGISTRY, place, resource_of};
+pub use self::place::{Place, REGISTRY, place};

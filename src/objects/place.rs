@@ -87,22 +87,6 @@ pub fn place<'a>(key: &'a [u8], prefix: &str) -> Option<Place<'a>> {
     (!named.contains(&Some(""))).then_some(place)
 }
 
-/// The resource under which a key is counted: the key's own word, as `pods`, `minions`,
-/// `services/specs`, `example.com/widgets`; `None`: a key outside of `prefix`.
-pub fn resource_of<'a>(key: &'a [u8], prefix: &str) -> Option<&'a str> {
-    let below = below(key, prefix)?;
-    let mut words = below.split('/');
-    let first = words.next()?;
-    let second = words.next();
-    let two = first.contains('.') || first == "services";
-    match second {
-        Some(second) if two && words.next().is_some() => {
-            below.get(..first.len() + 1 + second.len())
-        }
-        _ => Some(first),
-    }
-}
-
 fn below<'a>(key: &'a [u8], prefix: &str) -> Option<&'a str> {
     let prefix = prefix.trim_end_matches('/').as_bytes();
     let rest = key.strip_prefix(prefix)?.strip_prefix(b"/")?;
@@ -112,54 +96,35 @@ fn below<'a>(key: &'a [u8], prefix: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{place, resource_of};
+    use super::place;
 
     #[test]
     fn keys_of_a_cluster() {
         let cases = [
-            ("/registry/pods/ns/a", Some("pods ns/a"), Some("pods")),
-            ("/registry/minions/n1", Some("nodes n1"), Some("minions")),
-            (
-                "/registry/services/specs/ns/a",
-                Some("services ns/a"),
-                Some("services/specs"),
-            ),
-            (
-                "/registry/services/endpoints/ns/a",
-                Some("endpoints ns/a"),
-                Some("services/endpoints"),
-            ),
+            ("/registry/pods/ns/a", Some("pods ns/a")),
+            ("/registry/minions/n1", Some("nodes n1")),
+            ("/registry/services/specs/ns/a", Some("services ns/a")),
+            ("/registry/services/endpoints/ns/a", Some("endpoints ns/a")),
             (
                 "/registry/example.com/widgets/ns/a",
                 Some("example.com/widgets ns/a"),
-                Some("example.com/widgets"),
             ),
             (
                 "/registry/apiregistration.k8s.io/apiservices/v1.apps",
                 Some("apiregistration.k8s.io/apiservices v1.apps"),
-                Some("apiregistration.k8s.io/apiservices"),
             ),
-            (
-                "/registry/ranges/serviceips",
-                Some("ranges serviceips"),
-                Some("ranges"),
-            ),
-            (
-                "/registry/masterleases/10.0.0.1",
-                Some("masterleases 10.0.0.1"),
-                Some("masterleases"),
-            ),
-            ("/registry/health", None, Some("health")),
-            ("/registry/pods/ns/", None, Some("pods")),
-            ("/registry/a/b/c/d/e/f", None, Some("a")),
-            ("/registryx/pods/ns/a", None, None),
-            ("compact_rev_key", None, None),
-            ("/registry/", None, None),
+            ("/registry/ranges/serviceips", Some("ranges serviceips")),
+            ("/registry/masterleases/10.0.0.1", Some("masterleases 10.0.0.1")),
+            ("/registry/health", None),
+            ("/registry/pods/ns/", None),
+            ("/registry/a/b/c/d/e/f", None),
+            ("/registryx/pods/ns/a", None),
+            ("compact_rev_key", None),
+            ("/registry/", None),
         ];
-        for (key, object, resource) in cases {
+        for (key, object) in cases {
             let found = place(key.as_bytes(), "/registry").map(|place| place.to_string());
             assert_eq!(found.as_deref(), object, "{key}");
-            assert_eq!(resource_of(key.as_bytes(), "/registry"), resource, "{key}");
         }
         let other = place(b"/a/b/secrets/ns/x", "/a/b/").unwrap();
         assert_eq!(other.to_string(), "secrets ns/x");

@@ -32,6 +32,7 @@ pub use self::host_read::{extract_host, read_host_file, search_host};
 pub use self::list::{Listing, Stray, StrayKind, list};
 pub use self::open::Bundle;
 pub use self::plain::PlainSnapshot;
+pub(super) use self::plain::room;
 pub use self::sink::PartSink;
 pub use self::sweep::sweep;
 pub use self::verify::{Checked, Checks, Depth, check, verify};

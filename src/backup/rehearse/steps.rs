@@ -71,6 +71,9 @@ async fn steps(
 ) -> Result<(), Stop> {
     let limits = &request.limits;
     let expected = bundle.manifest().content.clone();
+    // Verifying says so while a compaction is under way in the snapshot.
+    let mut marks = bundle.manifest().marks.iter();
+    let bounds = marks.any(|mark| mark.contains("upper bounds"));
     let taken_by = bundle.manifest().etcd.version.clone();
     let confinement = Confinement::probe(limits).await;
     room(request, &bundle, scratch)?;
@@ -106,7 +109,7 @@ async fn steps(
     done.content = Some(census.content(database_bytes));
     done.checked.push(format!("etcd {server} serves it"));
     done.checked.push(format!("revision {}", census.revision));
-    if let Some(difference) = census.differs(&expected) {
+    if let Some(difference) = census.differs(&expected, bounds) {
         return failed(difference);
     }
     report(&census, &keys, &confinement, done);
