@@ -3,6 +3,7 @@
 
 pub mod list;
 pub mod now;
+pub mod rehearse;
 pub mod restore;
 pub mod show;
 
@@ -26,6 +27,9 @@ pub enum Command {
     /// Show one backup and what is known of it
     #[command(after_help = show::EXAMPLES)]
     Show(show::Options),
+    /// Prove that a backup restores, by restoring it
+    #[command(after_help = rehearse::EXAMPLES)]
+    Rehearse(rehearse::Options),
     /// Make an etcd data directory of a backup
     #[command(after_help = restore::EXAMPLES)]
     Restore(restore::Options),
@@ -40,6 +44,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::Now(options) => now::run(global, &options, out),
         Command::List(options) => list::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
+        Command::Rehearse(options) => rehearse::run(global, &options, out),
         Command::Restore(options) => restore::run(global, &options, out),
     }
 }
