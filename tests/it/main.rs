@@ -14,6 +14,8 @@ mod api_peers;
 mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
+mod backup_index;
+mod backup_restore;
 mod backup_samples;
 mod cli;
 mod cli_disk;
