@@ -14,6 +14,7 @@ mod api_peers;
 mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
+mod backup_disk;
 mod backup_index;
 mod backup_restore;
 mod backup_samples;
@@ -28,6 +29,8 @@ mod engine_plan;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
