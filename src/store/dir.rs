@@ -3,9 +3,11 @@
 //! Only the directory that the configuration names may be a link itself; every name below it is
 //! opened relative to its parent with `O_NOFOLLOW`. Writes nothing: see [`super::durable`].
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
@@ -203,8 +205,8 @@ impl Dir {
         })
     }
 
-    /// The content of the regular file `name`, at most `limit` bytes of it, and what it is.
-    pub fn read(&self, name: &str, limit: u64) -> Result<(Vec<u8>, Stat), ReadError> {
+    /// Opens the regular file `name` for reading; says what it is.
+    pub fn open_file(&self, name: &str) -> Result<(File, Stat), ReadError> {
         let path = self.path.join(name);
         if !is_name(name) {
             let source = io::ErrorKind::InvalidInput.into();
@@ -224,6 +226,24 @@ impl Dir {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(ReadError::NotAFile { path });
         }
+        Ok((file, stat))
+    }
+
+    /// Where the symbolic link `name` points to.
+    pub fn read_link(&self, name: &str) -> Result<PathBuf, ReadError> {
+        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            Ok(target) => Ok(PathBuf::from(OsString::from_vec(target.into_bytes()))),
+            Err(errno) => Err(ReadError::Open {
+                path: self.path.join(name),
+                source: errno.into(),
+            }),
+        }
+    }
+
+    /// The content of the regular file `name`, at most `limit` bytes of it, and what it is.
+    pub fn read(&self, name: &str, limit: u64) -> Result<(Vec<u8>, Stat), ReadError> {
+        let path = self.path.join(name);
+        let (file, stat) = self.open_file(name)?;
         let mut content = Vec::new();
         if let Err(source) = file.take(limit.saturating_add(1)).read_to_end(&mut content) {
             return Err(ReadError::Read { path, source });

@@ -21,16 +21,16 @@ pub enum LockError {
     /// Somebody has it.
     #[error("{} is in use by another rekindle process", path.display())]
     Held {
-        /// The state directory.
+        /// The directory.
         path: PathBuf,
     },
-    /// The state directory cannot be made or opened.
-    #[error("the state directory cannot be locked")]
+    /// The directory cannot be made or opened.
+    #[error("the directory to lock cannot be opened")]
     Open(#[from] DurableError),
     /// The file system does not lock.
     #[error("{} cannot be locked", path.display())]
     Lock {
-        /// The state directory.
+        /// The directory.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -39,14 +39,45 @@ pub enum LockError {
 
 /// Takes the lock of `state_dir`, which is made where it is missing. Never waits.
 pub fn hold(state_dir: &Path) -> Result<Lock, LockError> {
-    let dir = durable::ensure_root(state_dir)?;
-    let path = state_dir.to_owned();
-    match rustix::fs::flock(dir.fd(), FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock { _dir: dir }),
-        Err(Errno::WOULDBLOCK) => Err(LockError::Held { path }),
-        Err(errno) => Err(LockError::Lock {
-            path,
-            source: errno.into(),
-        }),
+    hold_dir(durable::ensure_root(state_dir)?)
+}
+
+/// Takes the lock of an open directory. Never waits.
+///
+/// # Errors
+/// [`LockError::Held`] where somebody has it.
+pub fn hold_dir(dir: Dir) -> Result<Lock, LockError> {
+    take(dir, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes the lock of the directory `path`, which is made where it is missing, and waits for who
+/// has it. Only for locks that nobody holds for longer than it takes to write a small file.
+///
+/// # Errors
+/// Where the directory cannot be made or locked.
+pub fn wait(path: &Path) -> Result<Lock, LockError> {
+    take(durable::ensure_root(path)?, FlockOperation::LockExclusive)
+}
+
+/// [`hold_dir`] that waits for who has it: somebody who only looks.
+///
+/// # Errors
+/// Where the file system does not lock.
+pub fn wait_dir(dir: Dir) -> Result<Lock, LockError> {
+    take(dir, FlockOperation::LockExclusive)
+}
+
+fn take(dir: Dir, how: FlockOperation) -> Result<Lock, LockError> {
+    loop {
+        let path = dir.path().to_owned();
+        match rustix::fs::flock(dir.fd(), how) {
+            Ok(()) => return Ok(Lock { _dir: dir }),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => return Err(LockError::Held { path }),
+            Err(errno) => {
+                let source = errno.into();
+                return Err(LockError::Lock { path, source });
+            }
+        }
     }
 }

@@ -142,7 +142,9 @@ fn digest_of(kind: &str, major: u32, minor: u32, generation: u64, body: &RawValu
     hex(hasher.finalize().as_slice())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()

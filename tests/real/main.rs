@@ -10,8 +10,11 @@
 )]
 
 mod apiserver;
+mod backup_restore;
 mod containerd;
 mod containerd_process;
 mod control_plane;
 mod engine;
 mod engine_lab;
+mod etcd;
+mod etcd_cluster;

@@ -8,6 +8,7 @@
 //! a file is to be is replaced, never followed.
 
 mod error;
+mod stream;
 mod tree;
 
 use std::fs::{File, Permissions};
@@ -21,7 +22,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::error::DurableError;
-pub use self::tree::{Tree, TreeDir, TreeFile, write_tree};
+pub use self::stream::{DurableFile, nameless, own, settle};
+pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
 
@@ -306,7 +308,11 @@ fn remove_for_good(dir: &Dir, name: &str) -> Result<(), DurableError> {
         Err(Errno::ISDIR | Errno::PERM) => std::fs::remove_dir_all(&path),
         other => other.map_err(io::Error::from),
     };
-    removed.map_err(|source| DurableError::Remove { path, source })
+    match removed {
+        // Somebody else swept it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| DurableError::Remove { path, source }),
+    }
 }
 
 fn named(dir: &Dir, name: &str) -> Result<(), DurableError> {

@@ -104,6 +104,16 @@ fn build(staging: &Dir, temp: &str, tree: &Tree<'_>) -> Result<(), DurableError>
     Ok(())
 }
 
+/// Makes the directory `name` in `parent`, where nothing may stand, for us alone (0700).
+///
+/// # Errors
+/// The step that failed.
+pub fn new_dir(parent: &Dir, name: &str) -> Result<Dir, DurableError> {
+    let made = make_dir(parent, name)?;
+    sync(parent)?;
+    Ok(made)
+}
+
 fn make_dir(parent: &Dir, name: &str) -> Result<Dir, DurableError> {
     named(parent, name)?;
     if let Err(errno) = rustix::fs::mkdirat(parent.fd(), name, Mode::RWXU) {
