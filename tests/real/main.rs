@@ -10,6 +10,7 @@
 )]
 
 mod apiserver;
+mod backup_take;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -17,3 +18,4 @@ mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod etcd_load;
