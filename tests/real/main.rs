@@ -11,6 +11,8 @@
 
 mod apiserver;
 mod backup_take;
+mod backup_take_members;
+mod backup_take_streams;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -19,3 +21,4 @@ mod engine_lab;
 mod etcd;
 mod etcd_cluster;
 mod etcd_load;
+mod etcd_way;

@@ -89,8 +89,8 @@ fn verify(
     let part = &streamed.part;
     let plain = streamed.writer.plain_snapshot(part, progress)?;
     let options = Options {
+        prefix: &request.prefix,
         unfinished: true,
-        ..Options::default()
     };
     let mut found = verify::verify_with(plain.path(), &options, progress)?;
     drop(plain);
