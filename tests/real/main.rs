@@ -11,6 +11,7 @@
 
 mod apiserver;
 mod backup_restore;
+mod backup_take;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -18,3 +19,4 @@ mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod etcd_load;
