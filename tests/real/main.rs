@@ -10,6 +10,8 @@
 )]
 
 mod apiserver;
+mod backup_daemon;
+mod backup_restore;
 mod backup_take;
 mod backup_take_members;
 mod backup_take_streams;
