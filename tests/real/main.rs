@@ -10,6 +10,7 @@
 )]
 
 mod apiserver;
+mod backup_binary;
 mod backup_daemon;
 mod backup_restore;
 mod backup_take;
