@@ -10,7 +10,12 @@
 )]
 
 mod apiserver;
+mod backup_binary;
+mod backup_daemon;
 mod backup_restore;
+mod backup_take;
+mod backup_take_members;
+mod backup_take_streams;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -18,3 +23,5 @@ mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod etcd_load;
+mod etcd_way;
