@@ -15,6 +15,8 @@ mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
 mod backup_samples;
+mod backup_verify;
+mod backup_verify_damage;
 mod cli;
 mod cli_disk;
 mod config;
