@@ -34,11 +34,7 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
             return Err(bucket.damaged(format!("the bucket's sequence is {}", bucket.sequence)));
         }
         crc.add(name);
-        let mut strange = if buckets::KNOWN.contains(&name) {
-            0_u64
-        } else {
-            1
-        };
+        let mut strange = u64::from(!buckets::KNOWN.contains(&name));
         let mut take = |entry: &Entry<'_>| -> Result<(), BoltError> {
             entries += 1;
             crc.add(entry.key);

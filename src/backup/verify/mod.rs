@@ -286,7 +286,7 @@ fn verified(
     let pages = walked.pages;
     let mut checked = Vec::new();
     match kind {
-        Kind::Snapshot => checked.push(format!("SHA-256 of {database} bytes, by the trailer")),
+        Kind::Snapshot => checked.push("trailer hash".into()),
         Kind::RawDatabase => remarks.push(
             "a bare database has no trailer: damage inside a value, in a free page or behind a \
              page's data cannot be found, nor a reference that leads to an older copy of its page"

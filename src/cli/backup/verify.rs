@@ -126,16 +126,15 @@ fn bundle(global: &Global, options: &Options, out: &mut Out) -> Result<Report, F
         Source::Bundle(bundle) => bundle,
         Source::Bare(path) => return Ok(file(&path, options, out)),
     };
-    let trust = match options.allow_unsigned {
-        true => None,
-        false => Some(Trust::of(state_dir, &options.trusted_key).map_err(|error| {
-            let failure = Failure::of(Exit::No, &error);
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?),
-    };
+    let trust = Trust::of(state_dir, &options.trusted_key);
+    let trust = (!options.allow_unsigned).then_some(trust).transpose();
+    let trust = trust.map_err(|error| {
+        let failure = Failure::of(Exit::No, &error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
     let checks = Checks {
         depth: Depth::Content,
         trust: trust.as_ref(),
