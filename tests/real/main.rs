@@ -11,6 +11,7 @@
 
 mod apiserver;
 mod backup_restore;
+mod backup_verify;
 mod containerd;
 mod containerd_process;
 mod control_plane;
