@@ -16,6 +16,7 @@ mod backup_restore;
 mod backup_take;
 mod backup_take_members;
 mod backup_take_streams;
+mod backup_verify;
 mod containerd;
 mod containerd_process;
 mod control_plane;
