@@ -13,6 +13,7 @@ mod apiserver;
 mod containerd;
 mod containerd_process;
 mod control_plane;
+mod encryption;
 mod engine;
 mod engine_lab;
 mod etcd;
