@@ -10,6 +10,7 @@
 )]
 
 mod apiserver;
+mod backup_rehearse;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -18,3 +19,4 @@ mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod rehearsal;
