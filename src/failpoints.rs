@@ -73,6 +73,8 @@ pub const ALL: &[&str] = &[
     "turn.committed",
     "action.starting",
     "action.ended",
+    "high-water.damaged-moved",
+    "high-water.recorded",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -11,6 +11,7 @@
 
 mod apiserver;
 mod backup_rehearse;
+mod backup_restore;
 mod containerd;
 mod containerd_process;
 mod control_plane;
