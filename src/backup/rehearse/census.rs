@@ -178,7 +178,7 @@ impl Census {
     ) -> Result<(), Stop> {
         self.live_keys += 1;
         // As the walk of the file counts them, or the two could not be compared.
-        let below = format!("{}/", prefix.trim_end_matches('/'));
+        let below = format!("/{}/", prefix.trim_matches('/'));
         let resource = resource::of(key, below.as_bytes()).unwrap_or("other");
         if let Some(count) = self.resources.get_mut(resource) {
             *count += 1;
