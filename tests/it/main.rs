@@ -32,6 +32,7 @@ mod config;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;

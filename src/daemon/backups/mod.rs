@@ -7,7 +7,7 @@ mod door;
 mod due;
 mod high_water;
 mod host;
-mod lock;
+pub mod lock;
 pub mod look;
 pub mod off;
 mod pruning;
