@@ -19,9 +19,11 @@ mod backup_bundle;
 mod backup_retention;
 mod backup_samples;
 mod backup_schedule;
+mod backup_schedule_clock;
 mod cli;
 mod cli_disk;
 mod config;
+mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;

@@ -11,7 +11,6 @@ use tracing::warn;
 use super::off;
 use crate::backup::high_water;
 use crate::config::Settings;
-use crate::daemon::execute::blocking;
 use crate::etcd::Etcd;
 use crate::store::chain;
 
@@ -87,13 +86,14 @@ async fn record(settings: &Settings, etcd: &mut Option<Etcd>) -> Result<i64, Str
             .await
             .map_err(|error| chain(&error))?,
     };
-    let (cluster, revision) = connected.revision().await.map_err(|error| chain(&error))?;
+    let observed = high_water::observe(&connected, &settings.paths.state_dir)
+        .await
+        .map_err(|error| chain(&error))?;
+    for notice in &observed.notices {
+        warn!(notice, "backups");
+    }
     *etcd = Some(connected);
-    let state_dir = settings.paths.state_dir.clone();
-    blocking(move || {
-        high_water::record(&state_dir, cluster, revision).map_err(|error| chain(&error))
-    })
-    .await
+    Ok(observed.revision)
 }
 
 /// Publishes what others should know, and logs a problem when it begins.
