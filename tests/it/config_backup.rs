@@ -138,7 +138,7 @@ fn each_mistake_is_told_at_its_place() {
         ),
         (
             "[backup.targets]\nkind = 'file'",
-            "1: [backup.targets]: unknown section",
+            "2: backup.targets.kind: unknown key",
         ),
         ("[backup]\ntargets = 5", "2: backup.targets: unknown key"),
         (
@@ -167,7 +167,7 @@ fn each_mistake_is_told_at_its_place() {
         ),
     ] {
         let told = mistakes(text);
-        if text.starts_with("[backup.targets]") || text.contains("'nfs'") {
+        if text.contains("'nfs'") {
             assert!(told.iter().any(|line| line == expected), "{text}: {told:?}");
         } else {
             assert_eq!(told, [expected], "{text}");
