@@ -5,10 +5,11 @@ pub mod bundle;
 pub mod high_water;
 pub mod index;
 pub mod progress;
+pub mod rehearse;
 pub mod restore;
 pub mod signing;
-pub mod take;
 pub mod targets;
+pub mod take;
 pub mod verify;
 
 pub use progress::Progress;

@@ -17,6 +17,9 @@ mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
 mod backup_retention;
+mod backup_disk;
+mod backup_index;
+mod backup_restore;
 mod backup_samples;
 mod backup_schedule;
 mod backup_schedule_clock;
@@ -32,6 +35,8 @@ mod engine_plan;
 mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;

@@ -109,6 +109,21 @@ impl Cluster {
         self.healthy().await;
     }
 
+    /// Starts every member that does not run, each on its data.
+    pub async fn restart_all(&mut self) {
+        for member in 0..self.members.len() {
+            if self.members[member].child.is_none() {
+                self.run(member);
+            }
+        }
+        self.healthy().await;
+    }
+
+    /// `https://127.0.0.1:PORT` of a member's peers.
+    pub fn peer_url(&self, member: usize) -> String {
+        format!("https://127.0.0.1:{}", self.members[member].peer_port)
+    }
+
     /// One more member, a learner, that stays one. Returns its number.
     pub async fn add_learner(&mut self) -> usize {
         let number = self.members.len();
@@ -173,7 +188,7 @@ impl Cluster {
         endpoints.join(",")
     }
 
-    fn try_ctl(&self, endpoints: &str, args: &[&str]) -> Result<String, String> {
+    pub fn try_ctl(&self, endpoints: &str, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(self.binaries.join("etcdctl"));
         command.env("ETCDCTL_API", "3").args(args);
         command.arg("--command-timeout=10s");

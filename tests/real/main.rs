@@ -10,6 +10,7 @@
 )]
 
 mod apiserver;
+mod backup_restore;
 mod containerd;
 mod containerd_process;
 mod control_plane;

@@ -3,8 +3,10 @@
 
 pub mod list;
 pub mod now;
+pub mod rehearse;
 pub mod restore;
 pub mod show;
+pub mod verify;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -26,9 +28,15 @@ pub enum Command {
     /// Show one backup and what is known of it
     #[command(after_help = show::EXAMPLES)]
     Show(show::Options),
+    /// Prove that a backup restores, by restoring it
+    #[command(after_help = rehearse::EXAMPLES)]
+    Rehearse(rehearse::Options),
     /// Make an etcd data directory of a backup
     #[command(after_help = restore::EXAMPLES)]
     Restore(restore::Options),
+    /// Prove that a backup, a snapshot or a database is whole
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Options),
 }
 
 /// Carries one out.
@@ -40,7 +48,9 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::Now(options) => now::run(global, &options, out),
         Command::List(options) => list::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
+        Command::Rehearse(options) => rehearse::run(global, &options, out),
         Command::Restore(options) => restore::run(global, &options, out),
+        Command::Verify(options) => verify::run(global, &options, out),
     }
 }
 

@@ -86,14 +86,13 @@ async fn record(settings: &Settings, etcd: &mut Option<Etcd>) -> Result<i64, Str
             .await
             .map_err(|error| chain(&error))?,
     };
-    let observed = high_water::observe(&connected, &settings.paths.state_dir)
-        .await
-        .map_err(|error| chain(&error))?;
-    for notice in &observed.notices {
-        warn!(notice, "backups");
-    }
+    let observed = high_water::observe(&connected, &settings.paths.state_dir);
+    let mark = observed.await.map_err(|error| chain(&error))?;
     *etcd = Some(connected);
-    Ok(observed.revision)
+    for notice in &mark.notices {
+        warn!(notice, "high-water mark");
+    }
+    Ok(mark.revision)
 }
 
 /// Publishes what others should know, and logs a problem when it begins.

@@ -6,10 +6,12 @@
 mod door;
 mod due;
 mod high_water;
+mod host;
 mod lock;
 pub mod look;
 pub mod off;
-mod rehearsal;
+mod pruning;
+pub mod rehearsal;
 mod reporting;
 pub mod run;
 mod sides;

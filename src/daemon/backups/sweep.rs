@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::lock::{Busy, hold};
 use super::look::index_file;
-use crate::backup::{STATE, bundle};
+use crate::backup::{STATE, bundle, rehearse};
 use crate::config::Settings;
 use crate::core::backup::record::Runs;
 use crate::daemon::clock;
@@ -37,6 +37,10 @@ pub(super) fn sweep(settings: &Settings) -> Result<Swept, String> {
     let removed = bundle::sweep(&settings.backup.dir).map_err(|error| chain(&error))?;
     for name in removed {
         warn!(name, "the rest of an unfinished backup was removed");
+    }
+    let scratch = super::rehearsal::scratch(settings);
+    if scratch.exists() {
+        rehearse::sweep(&scratch).map_err(|error| chain(&error))?;
     }
     let file = index_file(settings);
     let runs = file.read().map_err(|error| chain(&error))?.index.runs;
