@@ -5,11 +5,12 @@ pub mod bundle;
 pub mod high_water;
 pub mod index;
 pub mod progress;
+pub mod prune;
 pub mod rehearse;
 pub mod restore;
 pub mod signing;
-pub mod targets;
 pub mod take;
+pub mod targets;
 pub mod verify;
 
 pub use progress::Progress;
