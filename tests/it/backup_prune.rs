@@ -51,8 +51,8 @@ impl Shelf {
         manifest.taken_at = taken_at;
         writer.seal(&manifest, &signer).unwrap();
         let mut record = passed();
-        if state != 'r' {
-            record.rehearsed = None;
+        if state == 'r' {
+            record.rehearsed.clone_from(&record.verified);
         }
         if state == '-' {
             record.verified = None;

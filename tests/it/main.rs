@@ -40,6 +40,8 @@ mod failpoints;
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
+#[cfg(feature = "failpoints")]
+mod failpoints_prune;
 mod handing_over;
 mod high_water;
 mod kubelet;
