@@ -154,7 +154,7 @@ impl Pruner {
         loop {
             let plan = self.plan_with(free, now)?;
             let Some((kept, fate)) = plan.backups.iter().rfind(|(_, fate)| !fate.keep) else {
-                return Ok(());
+                return self.forget_gone();
             };
             removed(self.remove(&kept.id, Some(kept.bytes), &fate.reason)?);
             free = freed(free, kept.bytes);
@@ -250,6 +250,22 @@ impl Pruner {
             removed(self.remove(&id, bytes, "room is needed for another")?);
             free = freed(free, bytes.unwrap_or(0));
         }
+    }
+
+    /// Forgets backups that are gone, where a removal was cut off before it said so.
+    fn forget_gone(&self) -> Result<(), PruneError> {
+        let dir = match Dir::open(&self.backups) {
+            Ok(dir) => dir,
+            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) => return Err(BundleError::from(error).into()),
+        };
+        // Not known to be gone: then it is still there.
+        let gone = |id: &BackupId| matches!(dir.stat(id.as_str()), Ok(None));
+        Ok(self.index.with(|index| {
+            index
+                .records
+                .retain(|id, record| !record.copies.is_empty() || !gone(id));
+        })?)
     }
 
     fn remove(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jiff::Timestamp;
+use rekindle::core::backup::id::BackupId;
 use rekindle::core::backup::policy::Retention;
 use rekindle::failpoints;
 
@@ -78,6 +79,9 @@ fn b04_killed_at_every_step_of_pruning() {
             prune(dir.path());
             assert_eq!(shelf.whole(), before[2..]);
             assert_eq!(names(&shelf.backups), before[2..]);
+            let index = shelf.index().read().unwrap().index;
+            let known: Vec<&str> = index.records.keys().map(BackupId::as_str).collect();
+            assert_eq!(known, before[2..], "{point}:{time}");
         }
     }
     assert!(kills > 10, "only {kills} kills");

@@ -10,7 +10,9 @@
 )]
 
 mod apiserver;
+mod backup_daemon;
 mod backup_restore;
+mod backup_take;
 mod containerd;
 mod containerd_process;
 mod control_plane;
@@ -18,3 +20,4 @@ mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod etcd_load;
