@@ -45,6 +45,13 @@ pub const ALL: &[&str] = &[
     "bundle.manifest-written",
     "bundle.signed",
     "bundle.sealed",
+    "rehearse.scratch-made",
+    "rehearse.unpacked",
+    "rehearse.restoring",
+    "rehearse.restored",
+    "rehearse.etcd-started",
+    "rehearse.reading",
+    "rehearse.read",
     "index.damaged-moved",
     "index.updated",
     "restore.staged",
@@ -66,6 +73,8 @@ pub const ALL: &[&str] = &[
     "turn.committed",
     "action.starting",
     "action.ended",
+    "high-water.damaged-moved",
+    "high-water.recorded",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

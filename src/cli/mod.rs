@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod backup;
+pub mod backup_view;
 pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;
@@ -76,7 +77,7 @@ enum Command {
     /// Look at checkpoints
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
-    /// Restore backups
+    /// Take, look at, prove and restore backups of etcd
     #[command(subcommand)]
     Backup(backup::Command),
     /// Print a completion script

@@ -202,9 +202,10 @@ impl Cluster {
         }
         let output = command.output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        match output.status.success() {
-            true => Ok(out),
-            false => Err(out + &String::from_utf8_lossy(&output.stderr)),
+        if output.status.success() {
+            Ok(out)
+        } else {
+            Err(out + &String::from_utf8_lossy(&output.stderr))
         }
     }
 

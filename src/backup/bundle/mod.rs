@@ -28,7 +28,7 @@ mod writer;
 pub use self::content::check_content;
 pub use self::error::BundleError;
 pub use self::host::{HostFiles, HostPath};
-pub use self::host_read::{extract_host, read_host_file};
+pub use self::host_read::{extract_host, read_host_file, search_host};
 pub use self::list::{Listing, Stray, StrayKind, list};
 pub use self::open::Bundle;
 pub use self::plain::PlainSnapshot;
