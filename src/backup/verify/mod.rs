@@ -53,6 +53,8 @@ pub struct Options<'a> {
     pub prefix: &'a str,
     /// Accept a name that ends in `.part`: for the writer itself.
     pub unfinished: bool,
+    /// What to call the file in errors, where it has another name than people know.
+    pub named: Option<&'a Path>,
 }
 
 impl Default for Options<'_> {
@@ -60,6 +62,7 @@ impl Default for Options<'_> {
         Self {
             prefix: PREFIX,
             unfinished: false,
+            named: None,
         }
     }
 }
@@ -106,6 +109,8 @@ pub fn verify_with(
     options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Verified, VerifyError> {
+    let opened = path;
+    let path = options.named.unwrap_or(path);
     if !options.unfinished && is_unfinished(path) {
         return Err(VerifyError::Unfinished { path: path.into() });
     }
@@ -118,7 +123,7 @@ pub fn verify_with(
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(nonblocking)
-        .open(path);
+        .open(opened);
     let file = opened.map_err(read)?;
     let before = file.metadata().map_err(read)?;
     if !before.is_file() {

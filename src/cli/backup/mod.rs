@@ -6,6 +6,7 @@ pub mod now;
 pub mod rehearse;
 pub mod restore;
 pub mod show;
+pub mod verify;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -33,6 +34,9 @@ pub enum Command {
     /// Make an etcd data directory of a backup
     #[command(after_help = restore::EXAMPLES)]
     Restore(restore::Options),
+    /// Prove that a backup, a snapshot or a database is whole
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Options),
 }
 
 /// Carries one out.
@@ -46,6 +50,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::Show(options) => show::run(global, &options, out),
         Command::Rehearse(options) => rehearse::run(global, &options, out),
         Command::Restore(options) => restore::run(global, &options, out),
+        Command::Verify(options) => verify::run(global, &options, out),
     }
 }
 
