@@ -50,7 +50,9 @@ pub(super) fn check(
         LONG => (u64_at(&head, 16), HEADER + 8),
         count => (u64::from(count), HEADER),
     };
-    let end = count.checked_mul(8).and_then(|bytes| bytes.checked_add(first));
+    let end = count
+        .checked_mul(8)
+        .and_then(|bytes| bytes.checked_add(first));
     if end.is_none_or(|end| end > place.limit) {
         return Err(place.damaged(10, format!("{count} free pages do not fit into the list")));
     }

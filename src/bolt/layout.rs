@@ -22,8 +22,7 @@ pub(super) const BUCKET_ELEMENT: u32 = 1;
 /// The `N` bytes at `at`; zeros where there are none, which callers rule out by bounds first.
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let part = at.checked_add(N).and_then(|end| bytes.get(at..end));
-    part.and_then(|part| part.try_into().ok())
-        .unwrap_or([0; N])
+    part.and_then(|part| part.try_into().ok()).unwrap_or([0; N])
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {

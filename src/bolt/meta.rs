@@ -118,12 +118,11 @@ impl Meta {
         if u64_at(body, META_BYTES - 8) != sum {
             return damaged(72, "the checksum of the meta page does not fit it".into());
         }
-        if header.id != page
-            || header.flags != META
-            || header.count != 0
-            || header.overflow != 0
-        {
-            return damaged(0, format!("the header of meta page {page} is not that of one"));
+        if header.id != page || header.flags != META || header.count != 0 || header.overflow != 0 {
+            return damaged(
+                0,
+                format!("the header of meta page {page} is not that of one"),
+            );
         }
         let freelist = u64_at(body, 32);
         let meta = Self {

@@ -2,9 +2,7 @@
 
 use super::damage::BoltError;
 use super::freelist;
-use super::layout::{
-    BRANCH, BUCKET, BUCKET_ELEMENT, HEADER, Header, LEAF, size, u64_at,
-};
+use super::layout::{BRANCH, BUCKET, BUCKET_ELEMENT, HEADER, Header, LEAF, size, u64_at};
 use super::meta::Meta;
 use super::node::{Branch, HEAD, LeafElement, Place, Window};
 use super::seen::Seen;
@@ -154,7 +152,11 @@ impl<'f> Walk<'f> {
     ///
     /// # Errors
     /// Damage, or what `each` says.
-    pub fn bucket(&mut self, bucket: &Bucket, each: &mut Each<'_>) -> Result<Vec<Bucket>, BoltError> {
+    pub fn bucket(
+        &mut self,
+        bucket: &Bucket,
+        each: &mut Each<'_>,
+    ) -> Result<Vec<Bucket>, BoltError> {
         let mut found = Found::default();
         let mut order = Order::default();
         let root = match &bucket.root {
@@ -238,9 +240,12 @@ impl<'f> Walk<'f> {
             offset: page * page_size,
             limit: page_size,
         };
-        let first = self
-            .window
-            .get(&self.source, place.offset, page_size, place.offset + page_size)?;
+        let first = self.window.get(
+            &self.source,
+            place.offset,
+            page_size,
+            place.offset + page_size,
+        )?;
         let header = Header::of(first);
         if header.id != page {
             let what = format!("the page says that it is page {}", header.id);
@@ -282,7 +287,9 @@ impl<'f> Walk<'f> {
         let first = place.offset + HEADER;
         // Mostly the window holds it already; a table larger than that is read by itself.
         if expected <= self.meta.page_size {
-            let held = self.window.get(&self.source, first, expected - HEADER, end)?;
+            let held = self
+                .window
+                .get(&self.source, first, expected - HEADER, end)?;
             table.copy_from_slice(held);
         } else {
             self.source.fill(first, &mut table)?;
@@ -292,7 +299,9 @@ impl<'f> Walk<'f> {
             expected = element.end();
             let offset = place.offset + element.at;
             let head = element.value.min(HEAD);
-            let data = self.window.get(&self.source, offset, element.key + head, end)?;
+            let data = self
+                .window
+                .get(&self.source, offset, element.key + head, end)?;
             let (key, head) = data.split_at_checked(size(element.key)).unwrap_or_default();
             let entry = Entry {
                 page: place.page,

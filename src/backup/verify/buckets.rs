@@ -86,7 +86,9 @@ pub(super) fn other(bucket: &[u8], entry: &Entry<'_>) -> Found {
         return Ok(Known::Yes);
     }
     let bucket = String::from_utf8_lossy(bucket);
-    Err(entry.damaged(format!("an entry of the bucket `{bucket}` has no such form")))
+    Err(entry.damaged(format!(
+        "an entry of the bucket `{bucket}` has no such form"
+    )))
 }
 
 /// `leasepb.Lease`, under its id.

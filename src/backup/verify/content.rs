@@ -34,7 +34,11 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
             return Err(bucket.damaged(format!("the bucket's sequence is {}", bucket.sequence)));
         }
         crc.add(name);
-        let mut strange = if buckets::KNOWN.contains(&name) { 0_u64 } else { 1 };
+        let mut strange = if buckets::KNOWN.contains(&name) {
+            0_u64
+        } else {
+            1
+        };
         let mut take = |entry: &Entry<'_>| -> Result<(), BoltError> {
             entries += 1;
             crc.add(entry.key);

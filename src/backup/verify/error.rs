@@ -31,7 +31,9 @@ pub enum VerifyError {
         path: PathBuf,
     },
     /// Something unfinished: the writer renames it when it is whole.
-    #[error("{path} is unfinished: its name ends in `.part`, so whoever wrote it never completed it")]
+    #[error(
+        "{path} is unfinished: its name ends in `.part`, so whoever wrote it never completed it"
+    )]
     Unfinished {
         /// The path.
         path: PathBuf,

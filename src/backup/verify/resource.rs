@@ -44,7 +44,10 @@ mod tests {
         let cases = [
             ("/registry/pods/default/web", Some("pods")),
             ("/registry/minions/master1", Some("minions")),
-            ("/registry/services/specs/default/web", Some("services/specs")),
+            (
+                "/registry/services/specs/default/web",
+                Some("services/specs"),
+            ),
             (
                 "/registry/services/endpoints/default/web",
                 Some("services/endpoints"),
