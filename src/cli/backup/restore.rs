@@ -54,7 +54,8 @@ pub struct Options {
     #[arg(long, value_name = "TOKEN")]
     initial_cluster_token: Option<String>,
     /// Raise the revision by exactly this: as another member of the set was restored
-    #[arg(long, value_name = "N", conflicts_with = "no_revision_bump")]
+    #[arg(long, value_name = "N", conflicts_with = "no_revision_bump",
+          value_parser = clap::value_parser!(u64).range(1..))]
     bump_revision: Option<u64>,
     /// Highest revision of the cluster that anybody has seen, where it is above the backup's record
     #[arg(long, value_name = "REVISION", conflicts_with_all = ["bump_revision", "no_revision_bump"],
