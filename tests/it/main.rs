@@ -36,6 +36,8 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
+mod failpoints_backup_power;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
 mod high_water;
