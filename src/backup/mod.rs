@@ -8,8 +8,8 @@ pub mod progress;
 pub mod rehearse;
 pub mod restore;
 pub mod signing;
-pub mod targets;
 pub mod take;
+pub mod targets;
 pub mod verify;
 
 pub use progress::Progress;

@@ -78,7 +78,9 @@ pub enum Unreadable {
     #[error("it is no EncryptionConfiguration in YAML or JSON")]
     Form,
     /// Another kind or version.
-    #[error("it is of another kind or version than EncryptionConfiguration of apiserver.config.k8s.io/v1")]
+    #[error(
+        "it is of another kind or version than EncryptionConfiguration of apiserver.config.k8s.io/v1"
+    )]
     Kind,
     /// An item of `resources` without resources or providers.
     #[error("resources[{entry}] has no {missing}")]

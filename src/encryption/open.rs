@@ -16,7 +16,9 @@ use super::scheme::{ENCRYPTED, Scheme};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No item of the configuration is for this resource.
-    #[error("it is encrypted ({scheme}), and the encryption configuration says nothing of {resource}")]
+    #[error(
+        "it is encrypted ({scheme}), and the encryption configuration says nothing of {resource}"
+    )]
     NotConfigured {
         /// How it is encrypted.
         scheme: Scheme,
@@ -30,13 +32,17 @@ pub enum Refusal {
         scheme: Scheme,
     },
     /// The key of that name does not open it.
-    #[error("it is encrypted ({scheme}), and the key of that name in the encryption configuration is another one, or the value is damaged")]
+    #[error(
+        "it is encrypted ({scheme}), and the key of that name in the encryption configuration is another one, or the value is damaged"
+    )]
     WrongKey {
         /// How it is encrypted.
         scheme: Scheme,
     },
     /// A KMS plug-in has the key.
-    #[error("it is encrypted by the KMS plug-in {name:?} ({version}), which alone has the key: it cannot be opened here")]
+    #[error(
+        "it is encrypted by the KMS plug-in {name:?} ({version}), which alone has the key: it cannot be opened here"
+    )]
     Kms {
         /// The plug-in's name.
         name: String,

@@ -114,7 +114,10 @@ mod tests {
                 Some("apiregistration.k8s.io/apiservices v1.apps"),
             ),
             ("/registry/ranges/serviceips", Some("ranges serviceips")),
-            ("/registry/masterleases/10.0.0.1", Some("masterleases 10.0.0.1")),
+            (
+                "/registry/masterleases/10.0.0.1",
+                Some("masterleases 10.0.0.1"),
+            ),
             ("/registry/health", None),
             ("/registry/pods/ns/", None),
             ("/registry/a/b/c/d/e/f", None),

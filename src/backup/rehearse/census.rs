@@ -12,10 +12,10 @@ use secrecy::ExposeSecret;
 use super::encrypted::Keys;
 use super::error::{Stop, failed};
 use crate::backup::Progress;
+use crate::backup::verify::resource;
 use crate::core::backup::manifest::Content;
 use crate::core::reading::chain;
 use crate::failpoints::hit;
-use crate::backup::verify::resource;
 use crate::objects::{Malformed, Place, Value, place};
 
 /// Largest page in bytes, so that memory is bounded; only a single larger value may exceed it.
@@ -90,7 +90,9 @@ async fn current(kv: &mut KvClient, reading: Reading<'_>) -> Result<i64, Stop> {
         .with_keys_only()
         .with_min_mod_revision(reading.revision.saturating_add(1));
     let answer = ask(kv, b"\0", newer, reading).await?;
-    let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+    let revision = answer
+        .header()
+        .map_or(0, etcd_client::ResponseHeader::revision);
     let expected = reading.revision;
     if revision < expected {
         return failed(format!(
@@ -236,12 +238,7 @@ impl Census {
 }
 
 /// Decodes one object; `false`: of a form that is not read.
-fn decode(
-    object: &Place<'_>,
-    key: &[u8],
-    value: &[u8],
-    keys: &mut Keys,
-) -> Result<bool, String> {
+fn decode(object: &Place<'_>, key: &[u8], value: &[u8], keys: &mut Keys) -> Result<bool, String> {
     let broken = |error: Malformed| format!("{object} is stored broken: {error}");
     match Value::of(value).map_err(broken)? {
         Value::Encrypted(_) => {

@@ -59,8 +59,11 @@ impl Confinement {
             it.add("a limit of memory", &["prlimit", &data]).await;
         }
         it.add("a network namespace", &["unshare", "--net"]).await;
-        it.add("being killed first for memory", &["choom", "-n", "1000", "--"])
-            .await;
+        it.add(
+            "being killed first for memory",
+            &["choom", "-n", "1000", "--"],
+        )
+        .await;
         it.add("idle I/O", &["ionice", "-c", "3"]).await;
         it.add("low priority", &["nice", "-n", "19"]).await;
         it

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Request;
 use super::census::{self, Census, Reading};
 use super::child::{Child, Watch};
 use super::confine::Confinement;
@@ -12,7 +13,6 @@ use super::restore::{LOOK, restore};
 use super::scratch::Scratch;
 use super::server::Server;
 use super::tools::{Tools, minor, version};
-use super::Request;
 use crate::backup::Progress;
 use crate::backup::bundle::{Bundle, BundleError, PlainSnapshot};
 use crate::core::backup::manifest::Content;
@@ -137,7 +137,10 @@ async fn read(
     match census::take(&client, reading, keys).await {
         Ok(census) => {
             let status = tokio::time::timeout(stall, client.status()).await;
-            let bytes = status.ok().and_then(Result::ok).map_or(0, |it| it.db_size());
+            let bytes = status
+                .ok()
+                .and_then(Result::ok)
+                .map_or(0, |it| it.db_size());
             Ok((census, u64::try_from(bytes).unwrap_or(0)))
         }
         Err(Stop::Failed(why)) => Err(Stop::Failed(etcd.blame(why).await)),
@@ -151,14 +154,19 @@ fn report(census: &Census, keys: &Keys, confinement: &Confinement, done: &mut Do
         census.live_keys,
         census.resources.len()
     ));
-    done.checked.push(format!("{} objects decode", census.decoded));
+    done.checked
+        .push(format!("{} objects decode", census.decoded));
     if census.undecoded > 0 {
-        done.checked
-            .push(format!("{} objects are CBOR and were not decoded", census.undecoded));
+        done.checked.push(format!(
+            "{} objects are CBOR and were not decoded",
+            census.undecoded
+        ));
     }
     if census.outside > 0 {
-        done.checked
-            .push(format!("{} keys are no objects of an API server", census.outside));
+        done.checked.push(format!(
+            "{} keys are no objects of an API server",
+            census.outside
+        ));
     }
     done.checked.push(keys.told());
     if !confinement.without.is_empty() {

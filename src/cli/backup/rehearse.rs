@@ -81,7 +81,11 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let outcome = ask::wait_for(watched(request, out))?.map_err(|error| cannot(&error))?;
     let id = record(&place, &backups, &index, &outcome, out)?;
     tell(&id, &outcome, options.output, out)?;
-    Ok(if outcome.passed() { Exit::Done } else { Exit::No })
+    Ok(if outcome.passed() {
+        Exit::Done
+    } else {
+        Exit::No
+    })
 }
 
 async fn watched(request: Request, out: &mut Out) -> Result<Outcome, RehearseError> {

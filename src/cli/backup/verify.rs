@@ -124,15 +124,13 @@ fn bundle(global: &Global, options: &Options, out: &mut Out) -> Result<Report, F
     };
     let trust = match options.allow_unsigned {
         true => None,
-        false => Some(
-            Trust::of(state_dir, &options.trusted_key).map_err(|error| {
-                let failure = Failure::of(Exit::No, &error);
-                match error.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
-            })?,
-        ),
+        false => Some(Trust::of(state_dir, &options.trusted_key).map_err(|error| {
+            let failure = Failure::of(Exit::No, &error);
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?),
     };
     let checks = Checks {
         depth: Depth::Content,

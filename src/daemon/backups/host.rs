@@ -34,10 +34,11 @@ pub(super) fn host(settings: &Settings) -> Host {
     for text in &manifests {
         host.images.extend(images(text));
     }
-    let revisions = Revisions::new(&settings.paths.state_dir, &settings.node.name);
+    let revisions = Revisions::new(&settings.paths.state_dir);
     if let Ok(scan) = revisions.scan() {
         let facts = scan.by_checkpoint.into_values().flatten();
-        host.images.extend(facts.flat_map(|(_, facts)| facts.images));
+        host.images
+            .extend(facts.flat_map(|(_, facts)| facts.images));
     }
     let apiserver = host.images.iter().find_map(|image| {
         let (name, tag) = image.rsplit_once(':')?;
@@ -49,7 +50,10 @@ pub(super) fn host(settings: &Settings) -> Host {
     }
     for path in [&backup.pki_dir, &settings.paths.manifest_dir] {
         if !path.exists() {
-            let text = format!("{} is not there, so it is not in the backup", path.display());
+            let text = format!(
+                "{} is not there, so it is not in the backup",
+                path.display()
+            );
             host.missing.push(text);
         }
         host.optional(path.clone());
@@ -112,7 +116,10 @@ fn images(text: &str) -> impl Iterator<Item = String> {
         let line = line.trim().trim_start_matches("- ").trim_start();
         let line = line.trim_start_matches('"');
         let value = line.strip_prefix("image")?;
-        let value = value.trim_start_matches('"').trim_start().strip_prefix(':')?;
+        let value = value
+            .trim_start_matches('"')
+            .trim_start()
+            .strip_prefix(':')?;
         let value = value.trim().trim_matches(['"', '\'']);
         (!value.is_empty()).then(|| value.to_owned())
     })
@@ -136,7 +143,8 @@ mod tests {
                         --encryption-provider-config=/etc/kubernetes/enc.yaml\n    image: \
                         registry.example/kube-apiserver:v1.30.2\n    imagePullPolicy: \
                         IfNotPresent\n  - image: \"pause:3.9\"\n";
-    const JSON: &str = r#"{"containers":[{"image":"a/b:1","args":["--encryption-provider-config=/x/y"]}]}"#;
+    const JSON: &str =
+        r#"{"containers":[{"image":"a/b:1","args":["--encryption-provider-config=/x/y"]}]}"#;
 
     #[test]
     fn images_and_the_encryption_configuration_are_found_in_static_pods() {

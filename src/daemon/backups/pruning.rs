@@ -34,7 +34,13 @@ pub(super) fn make_room(settings: &Settings) -> Result<(), String> {
     };
     let estimated = found.newest(|_| true).map_or(0, |(kept, _)| kept.bytes);
     let retention = &settings.backup.policy.retention;
-    match room(estimated, &found.listing.kept(), retention, free, clock::wall()) {
+    match room(
+        estimated,
+        &found.listing.kept(),
+        retention,
+        free,
+        clock::wall(),
+    ) {
         // Whether it really is too little, taking it says: a database may have shrunk.
         Room::Enough | Room::No { .. } => Ok(()),
         Room::Prune(first) => {

@@ -55,7 +55,11 @@ async fn of(settings: &Arc<Settings>, id: &BackupId, progress: Progress) -> Resu
         ..Limits::default()
     };
     let request = Request {
-        tools: backup.etcdutl.as_ref().and_then(|tool| tool.parent()).map(PathBuf::from),
+        tools: backup
+            .etcdutl
+            .as_ref()
+            .and_then(|tool| tool.parent())
+            .map(PathBuf::from),
         prefix: backup.key_prefix.clone(),
         limits,
         ..Request::new(backup.dir.join(id.as_str()), scratch(settings))
