@@ -75,6 +75,8 @@ pub const ALL: &[&str] = &[
     "action.ended",
     "high-water.damaged-moved",
     "high-water.recorded",
+    "prune.discarded",
+    "prune.forgotten",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -18,13 +18,16 @@ mod apiserver_kubeconfig;
 mod backup_bundle;
 mod backup_disk;
 mod backup_index;
+mod backup_prune;
 mod backup_restore;
 mod backup_retention;
 mod backup_samples;
 mod backup_schedule;
+mod backup_schedule_clock;
 mod cli;
 mod cli_disk;
 mod config;
+mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
@@ -37,6 +40,8 @@ mod failpoints;
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
+#[cfg(feature = "failpoints")]
+mod failpoints_prune;
 mod handing_over;
 mod high_water;
 mod kubelet;
