@@ -24,6 +24,8 @@ mod backup_retention;
 mod backup_samples;
 mod backup_schedule;
 mod backup_schedule_clock;
+mod backup_verify;
+mod backup_verify_damage;
 mod cli;
 mod cli_disk;
 mod config;
