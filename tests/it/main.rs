@@ -33,6 +33,7 @@ mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;

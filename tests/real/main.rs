@@ -11,6 +11,7 @@
 
 mod apiserver;
 mod backup_daemon;
+mod backup_rehearse;
 mod backup_restore;
 mod backup_take;
 mod backup_take_members;
@@ -18,9 +19,11 @@ mod backup_take_streams;
 mod containerd;
 mod containerd_process;
 mod control_plane;
+mod encryption;
 mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
 mod etcd_load;
 mod etcd_way;
+mod rehearsal;
