@@ -103,10 +103,8 @@ impl Directory {
             }
             let file = PartialFile::begin(&dir, &unfinished(name))?;
             file.write_at(&bytes, 0)?;
-            Ok(match file.finish_new(name)? {
-                true => Put::Created,
-                false => Put::Exists,
-            })
+            let is_new = file.finish_new(name)?;
+            Ok(if is_new { Put::Created } else { Put::Exists })
         })
         .await
     }
@@ -193,12 +191,13 @@ impl Directory {
         let (name, upload) = (name.to_owned(), upload.to_owned());
         self.with("completing a file", move |root| {
             let file = continued(root, &name, &upload, at.clone())?;
-            let said = match file.length()? {
-                length if length != bytes => format!("{name} has {length} bytes, not {bytes}"),
-                _ => match file.finish_new(self::name(&name))? {
-                    true => return Ok(()),
-                    false => format!("{name} appeared meanwhile"),
-                },
+            let length = file.length()?;
+            let said = if length != bytes {
+                format!("{name} has {length} bytes, not {bytes}")
+            } else if file.finish_new(self::name(&name))? {
+                return Ok(());
+            } else {
+                format!("{name} appeared meanwhile")
             };
             Err(StoreError::Other { place: at, said })
         })

@@ -55,9 +55,10 @@ impl S3 {
             .filter(|(scheme, _)| ["http", "https"].contains(scheme))
             .ok_or_else(|| unusable("the endpoint is no http or https URL".to_owned()))?;
         // With the bucket in the host name, the client wants it there.
-        let endpoint = match settings.path_style {
-            true => endpoint.to_owned(),
-            false => format!("{scheme}://{}.{host}", settings.bucket),
+        let endpoint = if settings.path_style {
+            endpoint.to_owned()
+        } else {
+            format!("{scheme}://{}.{host}", settings.bucket)
         };
         let provider: object_store::aws::AwsCredentialProvider = Arc::clone(&credentials) as _;
         let store = AmazonS3Builder::new()
@@ -149,9 +150,10 @@ impl S3 {
         bytes: Bytes,
         only_new: bool,
     ) -> Result<Put, StoreError> {
-        let options = PutOptions::from(match only_new {
-            true => PutMode::Create,
-            false => PutMode::Overwrite,
+        let options = PutOptions::from(if only_new {
+            PutMode::Create
+        } else {
+            PutMode::Overwrite
         });
         let (path, payload) = (self.at(name), PutPayload::from(bytes));
         let put = async {

@@ -34,9 +34,8 @@ impl Lane {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let taken = Arc::clone(&self.0).acquire_owned();
-        let permit = match tokio::time::timeout(limit, taken).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(NoAnswer::Taken),
+        let Ok(Ok(permit)) = tokio::time::timeout(limit, taken).await else {
+            return Err(NoAnswer::Taken);
         };
         let (done, answer) = oneshot::channel();
         start(permit, move || {

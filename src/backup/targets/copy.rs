@@ -68,9 +68,10 @@ pub async fn copy_once(
     let mut entries = Vec::new();
     for file in bundle.files() {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let name = match target.recipients.is_empty() {
-            true => name.into_owned(),
-            false => format!("{name}{AGE}"),
+        let name = if target.recipients.is_empty() {
+            name.into_owned()
+        } else {
+            format!("{name}{AGE}")
         };
         let plain = name.trim_end_matches(AGE);
         let part = bundle.manifest().parts.iter().find(|p| p.name == plain);

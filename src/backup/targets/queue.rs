@@ -269,7 +269,8 @@ async fn settle(
             tracing::warn!(target_name = name, %id, why, "{} failed", doing(job));
         }
     }
-    let at_fault = result.err().is_none_or(|error| error.is_the_targets());
+    let is_failed = failure.is_some();
+    let at_fault = result.err().is_some_and(|error| error.is_the_targets());
     let is_copy = matches!(job, Job::Copy(_));
     let kept = blocking(queue.clone(), move |queue| {
         queue.index.with(|index| {
@@ -286,15 +287,17 @@ async fn settle(
         })
     })
     .await;
+    let soon = || later(now, queue, &target.name);
     let until = match kept {
-        Ok(Some(until)) if at_fault => Some(until),
+        Ok(_) if !is_failed => None,
+        // This backup waits by the index, the others need not.
+        Ok(_) if is_copy && !at_fault => None,
+        Ok(until) => until.or_else(soon),
         // Nothing to remember it by but this: another look at once would be a loop.
         Err(error) => {
             tracing::warn!(cause = chain(&error), "a copy's result is not in the index");
-            later(now, queue, &target.name)
+            soon()
         }
-        Ok(None) if !is_copy && at_fault && memory.resting.is_empty() => None,
-        Ok(_) => None,
     };
     if let Some(until) = until {
         memory.resting.insert(target.name.clone(), until);

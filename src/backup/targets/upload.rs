@@ -164,6 +164,7 @@ impl Uploads<'_> {
     /// what was sent must be what is on the disk now.
     async fn attempt(&mut self, item: Item<'_>) -> Result<Attempt, CopyError> {
         let mut source = self.open(item)?;
+        let resumed = self.resume.object(item.object).upload.is_some();
         let total = source.total();
         let part_bytes = PART.max(total.div_ceil(PARTS).next_multiple_of(1 << 20));
         let (mut index, mut offset) = (0, 0);
@@ -180,7 +181,9 @@ impl Uploads<'_> {
                     let put = self.store.put_part(item.object, &upload, place, part);
                     let id = match put.await {
                         Ok(id) => id,
-                        Err(StoreError::UploadGone { .. }) => return Ok(Attempt::Forgotten),
+                        Err(error) if is_forgotten(&error, resumed) => {
+                            return Ok(Attempt::Forgotten);
+                        }
                         Err(error) => return Err(error.into()),
                     };
                     hit("upload.part-sent");
@@ -206,7 +209,7 @@ impl Uploads<'_> {
             .await
         {
             Ok(()) => {}
-            Err(StoreError::UploadGone { .. }) => return Ok(Attempt::Forgotten),
+            Err(error) if is_forgotten(&error, resumed) => return Ok(Attempt::Forgotten),
             Err(error) => return Err(error.into()),
         }
         hit("upload.completed");
@@ -267,6 +270,16 @@ impl Uploads<'_> {
             place: self.store.place(),
             object: object.to_owned(),
         }
+    }
+}
+
+/// Whether the store does not know an upload that was begun earlier. Some say that access to it is
+/// denied, which can be true of another's upload; then a new one shows whether it was meant.
+fn is_forgotten(error: &StoreError, resumed: bool) -> bool {
+    match error {
+        StoreError::UploadGone { .. } => true,
+        StoreError::Refused { code, .. } => resumed && code == "AccessDenied",
+        _ => false,
     }
 }
 
