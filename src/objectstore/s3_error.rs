@@ -44,6 +44,7 @@ pub(super) fn tell(place: &str, skew: &Skew, error: &Error) -> StoreError {
         | "ExpiredToken"
         | "InvalidToken"
         | "AccountProblem"
+        | "NotSignedUp"
         | "AllAccessDisabled" => StoreError::Refused {
             place,
             code: code.to_owned(),
@@ -65,6 +66,10 @@ pub(super) fn tell(place: &str, skew: &Skew, error: &Error) -> StoreError {
 fn other(place: String, error: &Error, text: &str, code: &str) -> StoreError {
     if let Some(why) = transport(error) {
         return StoreError::Unreachable { place, why };
+    }
+    if text.contains("403 Forbidden") || text.contains("401 Unauthorized") {
+        let code = if code.is_empty() { "403" } else { code }.to_owned();
+        return StoreError::Refused { place, code };
     }
     if text.contains("503 Service Unavailable") || text.contains("429 Too Many Requests") {
         let code = "503".to_owned();
@@ -105,4 +110,43 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (inner, _) = rest.split_once(&format!("</{name}>"))?;
     Some(inner.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: &str, code: &str) -> StoreError {
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Words of it</Message></Error>"
+        );
+        let said = format!("Server returned non-2xx status code: {status}: {body}");
+        let error = Error::Generic {
+            store: "S3",
+            source: said.into(),
+        };
+        tell("https://store/bucket", &Skew::unknown(), &error)
+    }
+
+    #[test]
+    fn codes_become_what_they_mean() {
+        let no_bucket = told("404 Not Found", "NoSuchBucket");
+        assert!(
+            matches!(no_bucket, StoreError::NoBucket { .. }),
+            "{no_bucket:?}"
+        );
+        let slow = told("503 Service Unavailable", "SlowDown");
+        assert!(matches!(slow, StoreError::Throttled { .. }), "{slow:?}");
+        let gone = told("404 Not Found", "NoSuchUpload");
+        assert!(matches!(gone, StoreError::UploadGone { .. }), "{gone:?}");
+        let late = told("403 Forbidden", "RequestTimeTooSkewed");
+        assert!(matches!(late, StoreError::Clock { .. }), "{late:?}");
+        let refused = told("403 Forbidden", "SomethingNew");
+        assert!(matches!(&refused, StoreError::Refused { code, .. } if code == "SomethingNew"));
+        let other = told("400 Bad Request", "InvalidRequest");
+        assert_eq!(
+            other.to_string(),
+            "https://store/bucket answered with an error: InvalidRequest: Words of it"
+        );
+    }
 }

@@ -10,8 +10,11 @@
 )]
 
 mod apiserver;
+mod backup_targets;
 mod containerd;
 mod containerd_process;
 mod control_plane;
 mod engine;
 mod engine_lab;
+mod s3_server;
+mod target_stage;

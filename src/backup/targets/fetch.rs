@@ -112,11 +112,13 @@ async fn one(
         .spawn(move || writer.write())
         .map_err(|_| CopyError::Lost)?;
     let mut sum = Sha256::new();
+    let mut gave_up = false;
     let came = async {
         while let Some(bytes) = target.store.next(&mut body).await? {
             sum.update(&bytes);
             progress.advance(bytes.len() as u64);
-            if !send(&pieces, bytes) {
+            gave_up = !send(&pieces, bytes);
+            if gave_up {
                 break;
             }
         }
@@ -131,20 +133,16 @@ async fn one(
     drop(pieces);
     let written = thread.join().map_err(|_| CopyError::Lost)?;
     came?;
-    match written {
-        Err(error) if is_whole => Err(error),
-        Ok(()) if is_whole => Ok(()),
-        // Where the writer gave up first, its reason counts.
-        Err(
-            error @ (CopyError::Open { .. } | CopyError::Write(_) | CopyError::Identity { .. }),
-        ) => Err(error),
-        _ => Err(CopyError::Damaged {
-            place,
-            object,
-            expected: entry.sha256.clone(),
-            found,
-        }),
+    // Where the writer gave up first, its reason counts.
+    if is_whole || gave_up {
+        return written;
     }
+    Err(CopyError::Damaged {
+        place,
+        object,
+        expected: entry.sha256.clone(),
+        found,
+    })
 }
 
 /// False: the writer is gone.
