@@ -334,7 +334,10 @@ async fn two_at_once_are_one_and_the_other_is_told() {
 async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are_whole() {
     let cluster = Cluster::start("3.5", 1).await;
     fill(&cluster, 8);
-    let mut node = Node::new(&cluster, "schedule = \"every 6h\"\nrehearsal_schedule = \"\"");
+    let mut node = Node::new(
+        &cluster,
+        "schedule = \"every 6h\"\nrehearsal_schedule = \"\"",
+    );
     fill(&cluster, 24);
     let mut node = Node::new(
         &cluster,
@@ -350,7 +353,11 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
         .await;
     let socket = node.path("socket");
     let _begun: wire::Begun = client::post(&socket, "/v1/backups").await.unwrap();
-    let part = || names(&node.path("backups")).into_iter().any(|n| n.ends_with(".part"));
+    let part = || {
+        names(&node.path("backups"))
+            .into_iter()
+            .any(|n| n.ends_with(".part"))
+    };
     let end = tokio::time::Instant::now() + PATIENCE;
     while !part() {
         assert!(tokio::time::Instant::now() < end, "never under way");
