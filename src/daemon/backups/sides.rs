@@ -41,13 +41,9 @@ impl Sides {
 
     /// Returns when one of them has something new to say.
     pub(super) async fn changed(&mut self) {
-        let said = tokio::select! {
-            said = self.high_water.changed() => said,
-            said = self.uploads.changed() => said,
-        };
-        if said.is_err() {
-            // They end only with the daemon.
-            std::future::pending::<()>().await;
+        tokio::select! {
+            () = changed(&mut self.high_water) => {}
+            () = changed(&mut self.uploads) => {}
         }
     }
 
@@ -67,5 +63,12 @@ impl Sides {
                 .flatten()
                 .collect(),
         }
+    }
+}
+
+/// Returns when there is something new; never once nobody says anything any more.
+async fn changed<T>(said: &mut watch::Receiver<T>) {
+    if said.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
