@@ -56,8 +56,18 @@ pub const ALL: &[&str] = &[
     "upload.begun",
     "upload.completed",
     "upload.catalogued",
+    "rehearse.scratch-made",
+    "rehearse.unpacked",
+    "rehearse.restoring",
+    "rehearse.restored",
+    "rehearse.etcd-started",
+    "rehearse.reading",
+    "rehearse.read",
     "index.damaged-moved",
     "index.updated",
+    "restore.staged",
+    "restore.settled",
+    "restore.published",
     "state.good-marked",
     "state.previous-kept",
     "state.committed",
@@ -74,6 +84,8 @@ pub const ALL: &[&str] = &[
     "turn.committed",
     "action.starting",
     "action.ended",
+    "high-water.damaged-moved",
+    "high-water.recorded",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

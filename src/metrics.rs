@@ -3,6 +3,8 @@
 //! The README's table of metrics is compared with [`TABLE`] by a test, and [`TABLE`] with what is
 //! rendered. Every label comes from a closed set or is the id of a checkpoint.
 
+mod backups;
+
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -20,7 +22,7 @@ use crate::daemon::publish::Published;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Names as they are scraped, labels, and meaning.
-pub const TABLE: [(&str, &str, &str); 11] = [
+pub const TABLE: [(&str, &str, &str); 23] = [
     (
         "rekindle_build_info",
         "version",
@@ -64,13 +66,112 @@ pub const TABLE: [(&str, &str, &str); 11] = [
         "action, outcome",
         "Actions carried out",
     ),
+    (
+        "rekindle_backup_enabled",
+        "",
+        "1 where this node takes backups, else 0",
+    ),
+    (
+        "rekindle_backup_running",
+        "work",
+        "1 while such work is under way",
+    ),
+    (
+        "rekindle_backup_newest_proven_timestamp_seconds",
+        "",
+        "When the newest backup that is proven restorable was taken, 0: none",
+    ),
+    (
+        "rekindle_backup_last_proof_timestamp_seconds",
+        "",
+        "When the rehearsal of that backup ended, 0: none",
+    ),
+    (
+        "rekindle_backup_newest_verified_timestamp_seconds",
+        "",
+        "When the newest verified backup was taken, 0: none",
+    ),
+    (
+        "rekindle_backup_newest_bytes",
+        "",
+        "Size of the newest whole backup, 0: none",
+    ),
+    ("rekindle_backup_kept", "", "Whole backups on this node"),
+    ("rekindle_backup_kept_bytes", "", "Size of all of them"),
+    (
+        "rekindle_backup_damaged",
+        "",
+        "What lies among the backups and is none",
+    ),
+    (
+        "rekindle_backup_min_free_bytes",
+        "",
+        "Below this much free space no backup is begun",
+    ),
+    (
+        "rekindle_backup_runs_total",
+        "outcome, work",
+        "Ended backups and rehearsals, since the daemon started",
+    ),
+    (
+        "rekindle_backup_failures_in_a_row",
+        "",
+        "Backups that failed since the last good one",
+    ),
 ];
 /// Metrics that are there only once there is something to tell.
-pub const OCCASIONAL: [(&str, &str, &str); 1] = [(
-    "rekindle_handover_gap_seconds",
-    "",
-    "Length of the last hand-over, from release to the parent serving",
-)];
+pub const OCCASIONAL: [(&str, &str, &str); 10] = [
+    (
+        "rekindle_handover_gap_seconds",
+        "",
+        "Length of the last hand-over, from release to the parent serving",
+    ),
+    (
+        "rekindle_backup_free_bytes",
+        "",
+        "Free space of the file system that holds the backups",
+    ),
+    (
+        "rekindle_backup_last_run_timestamp_seconds",
+        "",
+        "When the last backup that was tried ended",
+    ),
+    (
+        "rekindle_backup_last_run_success",
+        "",
+        "1 where it succeeded, else 0",
+    ),
+    (
+        "rekindle_backup_last_run_duration_seconds",
+        "",
+        "How long it took",
+    ),
+    (
+        "rekindle_backup_rehearsal_duration_seconds",
+        "",
+        "How long the last rehearsal took",
+    ),
+    (
+        "rekindle_backup_high_water_revision",
+        "",
+        "Largest revision of the etcd cluster that was recorded here",
+    ),
+    (
+        "rekindle_backup_target_last_success_timestamp_seconds",
+        "target",
+        "When the last copy at this target became complete, 0: never",
+    ),
+    (
+        "rekindle_backup_target_failures",
+        "target",
+        "Failed attempts in a row at this target",
+    ),
+    (
+        "rekindle_backup_target_pending",
+        "target",
+        "Backups on this node without a complete copy at this target",
+    ),
+];
 
 /// The published value in the text format of `OpenMetrics`.
 #[must_use]
@@ -150,7 +251,7 @@ impl Collector for Scrape {
         if let Some(gap) = counters.last_handover_seconds {
             out.gauge("rekindle_handover_gap_seconds", gap)?;
         }
-        Ok(())
+        backups::encode(&mut out, &self.0.backups, self.0.tries)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -83,12 +83,28 @@ pub async fn get<T: DeserializeOwned>(
     target: &str,
     patience: Duration,
 ) -> Result<T, ClientError> {
-    let deadline = DEADLINE + patience;
-    let asked = tokio::time::timeout(deadline, ask(socket, target)).await;
+    answer(socket, Method::GET, target, DEADLINE + patience).await
+}
+
+/// Asks for something to be begun.
+///
+/// # Errors
+/// As the variants of [`ClientError`] say.
+pub async fn post<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, ClientError> {
+    answer(socket, Method::POST, target, DEADLINE).await
+}
+
+async fn answer<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    deadline: Duration,
+) -> Result<T, ClientError> {
+    let asked = tokio::time::timeout(deadline, ask(socket, method, target)).await;
     let (status, body) = asked.map_err(|_| ClientError::TimedOut {
         seconds: deadline.as_secs(),
     })??;
-    if status == StatusCode::OK {
+    if status.is_success() {
         return serde_json::from_slice(&body).map_err(broken);
     }
     let answer = serde_json::from_slice(&body).unwrap_or_else(|_| wire::Error {
@@ -98,7 +114,11 @@ pub async fn get<T: DeserializeOwned>(
     Err(ClientError::Refused { status, answer })
 }
 
-async fn ask(socket: &Path, target: &str) -> Result<(StatusCode, Bytes), ClientError> {
+async fn ask(
+    socket: &Path,
+    method: Method,
+    target: &str,
+) -> Result<(StatusCode, Bytes), ClientError> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| ClientError::Connect {
@@ -108,7 +128,9 @@ async fn ask(socket: &Path, target: &str) -> Result<(StatusCode, Bytes), ClientE
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
-    let request = Request::get(target)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(header::HOST, "rekindle")
         .body(Empty::<Bytes>::new())
         .map_err(broken)?;

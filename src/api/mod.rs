@@ -2,7 +2,8 @@
 //!
 //! HTTP/1.1 with JSON over a unix socket. [`listen`] opens the socket or takes it from systemd,
 //! [`peer`] says who may do what, [`server`] bounds what a client can cost, [`routes`] answers
-//! from the published copy, [`client`] asks. Nothing here changes the daemon's state.
+//! from the published copy, [`client`] asks. Nothing here changes the daemon's state; a backup that
+//! is asked for is taken by the daemon's own task.
 
 pub mod client;
 pub mod details;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::daemon::backups::Door;
 use crate::daemon::publish::Published;
 use crate::store::revisions::Revisions;
 
@@ -26,6 +28,8 @@ pub struct Handle {
     pub published: watch::Receiver<Published>,
     /// What only the disk knows. Read on its own thread, never on the loop's.
     pub revisions: Arc<Revisions>,
+    /// Where a backup is asked for.
+    pub backups: Door,
 }
 
 impl std::fmt::Debug for Handle {

@@ -14,7 +14,7 @@ use std::io::Read;
 pub enum Access {
     /// Look.
     Read,
-    /// Change something. No route does so yet; the first one finds its gate here.
+    /// Change something: take a backup.
     Change,
 }
 

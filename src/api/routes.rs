@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::peer::Access;
 use super::{Handle, details, wire};
 use crate::core::id::CheckpointId;
+use crate::daemon::backups::Refused;
 use crate::metrics;
 
 /// Longest wait for a change.
@@ -29,6 +30,10 @@ pub enum Route {
     Checkpoints,
     /// One checkpoint.
     Checkpoint(CheckpointId),
+    /// Backups: the section of the report.
+    Backups,
+    /// Take a backup now.
+    BackUp,
     /// Metrics.
     Metrics,
 }
@@ -43,8 +48,11 @@ impl Route {
     /// # Errors
     /// The refusal to answer with: 400, 404 or 405.
     pub fn of(method: &Method, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
-        let known = "GET /v1/status, /v1/checkpoints, /v1/checkpoints/ID and /metrics";
+        let known = "GET /v1/status, /v1/checkpoints, /v1/checkpoints/ID, /v1/backups and \
+                     /metrics; POST /v1/backups";
         let route = match path {
+            "/v1/backups" if method == Method::POST => return Self::back_up(query),
+            "/v1/backups" => Self::Backups,
             "/v1/status" => Self::Status(wait(query)?),
             "/v1/checkpoints" => Self::Checkpoints,
             "/metrics" => Self::Metrics,
@@ -66,13 +74,24 @@ impl Route {
         Ok(route)
     }
 
+    fn back_up(query: Option<&str>) -> Result<Self, Refusal> {
+        if query.is_some_and(|query| !query.is_empty()) {
+            let error = "a backup is asked for without parameters".to_owned();
+            return Err(Refusal(StatusCode::BAD_REQUEST, error, "POST /v1/backups"));
+        }
+        Ok(Self::BackUp)
+    }
+
     /// What it needs.
     #[must_use]
     pub fn access(&self) -> Access {
         match self {
-            Self::Status(_) | Self::Checkpoints | Self::Checkpoint(_) | Self::Metrics => {
-                Access::Read
-            }
+            Self::Status(_)
+            | Self::Checkpoints
+            | Self::Checkpoint(_)
+            | Self::Backups
+            | Self::Metrics => Access::Read,
+            Self::BackUp => Access::Change,
         }
     }
 
@@ -133,8 +152,22 @@ pub async fn answer(route: Route, handle: &Handle, stop: &CancellationToken) -> 
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 generation: published.generation,
                 report: (*published.report).clone(),
+                backups: published.backups_now(),
             },
         ),
+        Route::Backups => json(StatusCode::OK, &published.backups_now()),
+        Route::BackUp => match handle.backups.now().await {
+            Ok(run) => json(StatusCode::ACCEPTED, &wire::Begun { run }),
+            Err(Refused { reason, busy }) => {
+                let status = if busy {
+                    StatusCode::CONFLICT
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                let hint = "`rekindle status` shows what runs, and why nothing does";
+                refuse(&Refusal(status, reason, hint))
+            }
+        },
         Route::Checkpoints => json(
             StatusCode::OK,
             &wire::Checkpoints {

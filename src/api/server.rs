@@ -235,6 +235,11 @@ impl Server {
                 let hint = "only root and members of the configured group may read (socket.group)";
                 return routes::refuse(&Refusal(StatusCode::FORBIDDEN, error, hint));
             }
+            Ok(_) if matches!(from, From::Local(_)) => {
+                let error = "you may only read here".to_owned();
+                let hint = "run it as root";
+                return routes::refuse(&Refusal(StatusCode::FORBIDDEN, error, hint));
+            }
             Ok(_) => {
                 let hint = "only GET /metrics is served here";
                 let error = "no such resource".to_owned();

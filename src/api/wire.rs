@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::backup::report::BackupsReport;
 use crate::core::report::{CheckpointReport, Report};
 
 /// Body of `GET /v1/status`.
@@ -14,6 +15,16 @@ pub struct Status {
     /// The report.
     #[serde(flatten)]
     pub report: Report,
+    /// Backups.
+    #[serde(default)]
+    pub backups: BackupsReport,
+}
+
+/// Body of the answer to `POST /v1/backups`: a backup was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Its number in `running.run` and then `last_run.run` of `GET /v1/backups`.
+    pub run: u64,
 }
 
 /// Body of `GET /v1/checkpoints`.

@@ -2,10 +2,15 @@
 //! backup is and which are kept is decided in [`crate::core::backup`].
 
 pub mod bundle;
+pub mod high_water;
 pub mod index;
 pub mod progress;
+pub mod rehearse;
+pub mod restore;
 pub mod signing;
+pub mod take;
 pub mod targets;
+pub mod verify;
 
 pub use progress::Progress;
 

@@ -4,6 +4,8 @@
 //! `checkpoint list` and `show` read the disk where the daemon does not answer.
 
 pub mod ask;
+pub mod backup;
+pub mod backup_view;
 pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;
@@ -75,6 +77,9 @@ enum Command {
     /// Look at checkpoints
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
+    /// Take, look at, prove and restore backups of etcd
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Print a completion script
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
@@ -131,6 +136,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::CheckConfig(options) => check_config::run(global, &options, out),
         Command::Status(options) => status::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
+        Command::Backup(command) => backup::run(global, command, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),
         Command::CriLog { .. } => Ok(Exit::Done),

@@ -1,9 +1,11 @@
 //! The report as a screenful for people.
 
 use crate::api::wire::Status;
+use crate::cli::backup_view;
 use crate::cli::output::{clean, columns};
 use crate::core::report::{CheckpointReport, SourceReport};
 use crate::core::stored::Engine;
+use crate::daemon::clock;
 
 const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[31m";
@@ -50,6 +52,11 @@ pub fn text(status: &Status, colour: bool) -> String {
         out.push_str("  none\n");
     } else {
         out.push_str(&checkpoints(&report.checkpoints, "  "));
+    }
+    out.push_str("\nBackups\n");
+    for (line, bad) in backup_view::section(&status.backups, clock::wall()) {
+        out.push_str(&if bad { paint(RED, &line) } else { line });
+        out.push('\n');
     }
     for (head, lines, code) in [
         ("Waiting for", &report.waiting, ""),

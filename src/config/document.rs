@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::Mistake;
 
+/// Tables in which every table has a name of the user's choice: `[backup.targets.NAME]`.
+const NAMED: [(&str, &str); 1] = [("backup", "targets")];
+
 /// A value as written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
@@ -79,12 +82,12 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
         }
     }
     let mut entries = Vec::new();
-    let mut add = |section: &str, name: Option<&Spanned<_>>, at: usize, value: Written| {
+    let mut add = |section: &str, name: Option<&Name<'_>>, at: usize, value: Written| {
         entries.push(Entry {
             file: file.to_owned(),
             line: line(at),
             section: section.to_owned(),
-            name: name.map(|name: &Spanned<std::borrow::Cow<'_, str>>| name.get_ref().to_string()),
+            name: name.map(|name| name.get_ref().to_string()),
             value,
         });
     };
@@ -98,6 +101,15 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
                     Written::Other("a table"),
                 );
                 for (name, value) in keys {
+                    let named = NAMED.contains(&(section.get_ref(), name.get_ref()));
+                    if let (true, DeValue::Table(tables)) = (named, value.get_ref()) {
+                        below(
+                            &format!("{}.{}", section.get_ref(), name.get_ref()),
+                            tables,
+                            &mut add,
+                        );
+                        continue;
+                    }
                     let value = written(value.get_ref());
                     add(section.get_ref(), Some(name), name.span().start, value);
                 }
@@ -108,6 +120,37 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
     // A line that is broken already is not told a second time as a wrong value.
     entries.retain(|entry| mistakes.iter().all(|mistake| mistake.line != entry.line));
     (entries, mistakes)
+}
+
+type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
+
+/// The tables in a table of named ones.
+fn below<'a>(
+    section: &str,
+    tables: &DeTable<'a>,
+    add: &mut impl FnMut(&str, Option<&Name<'a>>, usize, Written),
+) {
+    for (name, value) in tables {
+        let DeValue::Table(keys) = value.get_ref() else {
+            add(
+                section,
+                Some(name),
+                name.span().start,
+                written(value.get_ref()),
+            );
+            continue;
+        };
+        let section = format!("{section}.{}", name.get_ref());
+        add(&section, None, name.span().start, Written::Other("a table"));
+        for (name, value) in keys {
+            add(
+                &section,
+                Some(name),
+                name.span().start,
+                written(value.get_ref()),
+            );
+        }
+    }
 }
 
 fn written(value: &DeValue<'_>) -> Written {

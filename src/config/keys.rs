@@ -1,9 +1,12 @@
 //! Every key: name, meaning, default and range, in the order of the configuration file. This is
 //! the only list of them; `systemd/config.toml` and the README's table are compared with it.
 
+mod backup;
 mod checkpoint;
+mod etcd;
 mod names;
 mod sources;
+mod targets;
 
 use std::path::Path;
 
@@ -18,7 +21,7 @@ const MIB: u64 = 1024 * 1024;
 /// Every key with its default, for a host of this name.
 #[must_use]
 pub fn table(hostname: &str) -> Vec<InForce> {
-    let mut reader = Reader::new(Vec::new());
+    let mut reader = Reader::new(vec![targets::example()]);
     let _ = read(&mut reader, hostname);
     reader.finish().0
 }
@@ -40,6 +43,8 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
     let policy = checkpoint::policy(r, &node.name);
     let engine = engine(r);
     let probe = probe(r);
+    let (etcd, data_dir) = etcd::etcd(r);
+    let backup = backup::backup(r, data_dir);
     Settings {
         log: log(r),
         policy: Policy {
@@ -55,6 +60,8 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
         apiserver,
         probe,
         engine,
+        etcd,
+        backup,
     }
 }
 

@@ -139,31 +139,72 @@ impl Reader {
         })
     }
 
-    /// A list of checkpoint ids, at most 64.
-    pub fn checkpoint_ids(&mut self, key: Key, default: &[&str]) -> BTreeSet<CheckpointId> {
-        let told = "a list of at most 64 checkpoint ids `kind.namespace.name`";
-        let ids = default.iter().filter_map(|id| CheckpointId::parse(id).ok());
-        let shown = default.iter().map(|id| (*id).to_owned()).collect();
-        self.read(key, told, (ids.collect(), Value::List(shown)), |written| {
+    /// A list of at most `most` texts, each converted by `parse`; `told` says what one is.
+    pub fn list<T>(
+        &mut self,
+        key: Key,
+        (told, most): (&str, usize),
+        default: &[&str],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let told = format!("a list of at most {most} {told}");
+        let shown = default.iter().map(|text| (*text).to_owned()).collect();
+        // The defaults are valid; a test reads them.
+        let preset = default.iter().filter_map(|text| parse(text).ok()).collect();
+        self.read(key, told, (preset, Value::List(shown)), |written| {
             let Written::List(items) = written else {
                 return Err(format!("a list is expected, not {}", written.kind()));
             };
-            if items.len() > 64 {
+            if items.len() > most {
                 return Err(format!("{} entries", items.len()));
             }
-            let mut ids = BTreeSet::new();
+            let mut values = Vec::new();
+            let mut shown = Vec::new();
             for item in items {
                 let Written::Text(text) = item else {
-                    return Err(format!(
-                        "a list of strings is expected, not of {}",
-                        item.kind()
-                    ));
+                    let kind = item.kind();
+                    return Err(format!("a list of strings is expected, not of {kind}"));
                 };
-                ids.insert(CheckpointId::parse(text).map_err(|error| error.to_string())?);
+                values.push(parse(text)?);
+                shown.push(text.clone());
             }
-            let shown = ids.iter().map(ToString::to_string).collect();
-            Ok((ids, Value::List(shown)))
+            Ok((values, Value::List(shown)))
         })
+    }
+
+    /// A list of absolute paths without `..`, at most 64.
+    pub fn paths(&mut self, key: Key, default: &[&str]) -> Vec<PathBuf> {
+        self.list(key, ("absolute paths without `..`", 64), default, path)
+    }
+
+    /// A list of URLs of this scheme without path or query, at most 16.
+    pub fn urls(&mut self, key: Key, scheme: &str, default: &[&str]) -> Vec<String> {
+        let told = format!("URLs `{scheme}://HOST:PORT`");
+        self.list(key, (&told, 16), default, |text| {
+            url(text, &[scheme]).map(|_| text.trim_end_matches('/').to_owned())
+        })
+    }
+
+    /// A number of something.
+    pub fn number(
+        &mut self,
+        key: Key,
+        unit: &str,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> u32 {
+        let range = u64::from(*range.start())..=u64::from(*range.end());
+        let number = self.whole(key, unit, default.into(), range);
+        u32::try_from(number).unwrap_or(default)
+    }
+
+    /// A list of checkpoint ids, at most 64.
+    pub fn checkpoint_ids(&mut self, key: Key, default: &[&str]) -> BTreeSet<CheckpointId> {
+        let told = ("checkpoint ids `kind.namespace.name`", 64);
+        let ids = self.list(key, told, default, |text| {
+            CheckpointId::parse(text).map_err(|error| error.to_string())
+        });
+        ids.into_iter().collect()
     }
 
     fn parsed<T>(

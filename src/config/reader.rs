@@ -16,7 +16,7 @@ use super::show::{InForce, Value};
 #[derive(Debug)]
 pub struct Reader {
     found: Vec<Entry>,
-    section: &'static str,
+    section: String,
     declared: Vec<InForce>,
     mistakes: Vec<Mistake>,
 }
@@ -36,15 +36,39 @@ impl Reader {
     pub fn new(found: Vec<Entry>) -> Self {
         Self {
             found,
-            section: "",
+            section: String::new(),
             declared: Vec::new(),
             mistakes: Vec::new(),
         }
     }
 
     /// Keys declared from here on stand in this table.
-    pub fn section(&mut self, section: &'static str) {
-        self.section = section;
+    pub fn section(&mut self, section: impl Into<String>) {
+        self.section = section.into();
+    }
+
+    /// Names of the tables that are written below `section`, as `NAME` of `[section.NAME]`.
+    #[must_use]
+    pub fn tables_below(&self, section: &str) -> BTreeSet<String> {
+        let tables = self.found.iter().filter(|entry| entry.name.is_none());
+        let name = |entry: &Entry| {
+            let rest = entry.section.strip_prefix(section)?;
+            rest.strip_prefix('.').map(str::to_owned)
+        };
+        tables.filter_map(name).collect()
+    }
+
+    /// Whether a key (`section.key`) is written in a file.
+    #[must_use]
+    pub fn is_set(&self, path: &str) -> bool {
+        let mut keys = self.declared.iter();
+        keys.any(|key| key.origin.is_some() && key.path() == path)
+    }
+
+    /// Whether a mistake of this key (`section.key`) is noted already.
+    #[must_use]
+    pub fn is_wrong(&self, path: &str) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.key == path)
     }
 
     /// Reads one key: `convert` turns what is written into a value or says what it takes.
@@ -58,7 +82,7 @@ impl Reader {
     ) -> T {
         let (mut value, shown) = default;
         let mut in_force = InForce {
-            section: self.section,
+            section: self.section.clone(),
             name: key.name,
             meaning: key.meaning,
             range: range.to_string(),
@@ -66,7 +90,7 @@ impl Reader {
             value: shown,
             origin: None,
         };
-        let section = self.section;
+        let section = self.section.as_str();
         for entry in self
             .found
             .iter()
@@ -91,13 +115,21 @@ impl Reader {
         value
     }
 
-    /// Notes a mistake of a combination, told at the place where `path` (`section.key`) is set.
+    /// Notes a mistake of a combination, told at the place where `path` (`section.key`) is set, or
+    /// where its table begins.
     pub fn combination(&mut self, path: &str, cause: String, hint: &str) {
         let origin = self
             .declared
             .iter()
             .find(|key| key.path() == path)
-            .and_then(|key| key.origin.clone());
+            .and_then(|key| key.origin.clone())
+            .or_else(|| {
+                let section = path.rsplit_once('.').map_or("", |(section, _)| section);
+                let mut found = self.found.iter();
+                found
+                    .find(|entry| entry.section == section && entry.name.is_none())
+                    .map(|entry| (entry.file.clone(), entry.line))
+            });
         let (file, line): (Option<PathBuf>, usize) =
             origin.map_or((None, 0), |(file, line)| (Some(file), line));
         self.mistakes.push(Mistake {
@@ -112,7 +144,11 @@ impl Reader {
     /// Every declared key with its value, and all mistakes, unknown keys included.
     #[must_use]
     pub fn finish(mut self) -> (Vec<InForce>, Vec<Mistake>) {
-        let sections: BTreeSet<&str> = self.declared.iter().map(|key| key.section).collect();
+        let sections: BTreeSet<&str> = self
+            .declared
+            .iter()
+            .map(|key| key.section.as_str())
+            .collect();
         for entry in &self.found {
             let Some((key, cause, hint)) = self.unknown(entry, &sections) else {
                 continue;

@@ -2,11 +2,15 @@
 //!
 //! Ranges and defaults are in [`super::keys`], beside the name of each key.
 
+mod backup;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
+
+pub use self::backup::Backup;
 
 use crate::core::policy::Policy;
 
@@ -27,6 +31,10 @@ pub struct Settings {
     pub kubelet: Kubelet,
     /// The API server.
     pub apiserver: Apiserver,
+    /// etcd, as backups ask it.
+    pub etcd: crate::etcd::Settings,
+    /// Backups.
+    pub backup: Backup,
     /// The pods' own probes.
     pub probe: Probe,
     /// Our own engine.

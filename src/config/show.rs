@@ -39,7 +39,7 @@ impl fmt::Display for Value {
 #[derive(Debug, Clone, PartialEq)]
 pub struct InForce {
     /// Its table.
-    pub section: &'static str,
+    pub section: String,
     /// Its name.
     pub name: &'static str,
     /// What it means, one sentence.
@@ -71,7 +71,7 @@ pub fn toml(keys: &[InForce]) -> String {
         if key.section != section {
             let gap = if section.is_empty() { "" } else { "\n" };
             let _ = writeln!(out, "{gap}[{}]", key.section);
-            section = key.section;
+            section = &key.section;
         }
         let _ = match &key.origin {
             Some((file, line)) => {
@@ -99,7 +99,7 @@ pub fn json(keys: &[InForce]) -> serde_json::Value {
         });
         let entry = serde_json::json!({ "value": key.value, "file": file, "line": line });
         if let serde_json::Value::Object(section) = sections
-            .entry(key.section)
+            .entry(key.section.as_str())
             .or_insert_with(|| serde_json::json!({}))
         {
             section.insert(key.name.to_owned(), entry);
@@ -118,13 +118,20 @@ pub fn default_file(keys: &[InForce]) -> String {
     );
     let mut section = "";
     for key in keys {
+        // A table that takes a name: there is none by default.
+        let named = if key.section.ends_with(".NAME") {
+            "# "
+        } else {
+            ""
+        };
         if key.section != section {
-            let _ = writeln!(out, "\n[{}]", key.section);
-            section = key.section;
+            let _ = writeln!(out, "\n{named}[{}]", key.section);
+            section = &key.section;
         }
         let _ = writeln!(out, "# {}", key.meaning);
         let _ = writeln!(out, "# Takes {}.", key.range);
-        let _ = writeln!(out, "#{} = {}", key.name, key.default);
+        let mark = if named.is_empty() { "#" } else { named };
+        let _ = writeln!(out, "{mark}{} = {}", key.name, key.default);
     }
     out
 }

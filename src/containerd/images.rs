@@ -111,6 +111,14 @@ enum Walked {
 }
 
 impl Containerd {
+    /// The digest that `reference` stands for here; `None`: no such image.
+    pub async fn image_digest(&self, reference: &str) -> Result<Option<String>, Error> {
+        let image = self.image(reference).await?;
+        Ok(image
+            .and_then(|image| image.target)
+            .map(|target| target.digest))
+    }
+
     /// Whether `reference` could be started here without a registry.
     pub async fn image_presence(&self, reference: &str) -> Result<ImagePresence, Error> {
         let Some(image) = self.image(reference).await? else {

@@ -1,5 +1,6 @@
 //! The daemon: observe, decide, commit, execute. One task owns the state (invariant 10).
 
+pub mod backups;
 pub mod clock;
 mod engine;
 mod execute;
@@ -15,7 +16,7 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -63,12 +64,12 @@ pub async fn run(
     let (mut publisher, published) = Publisher::new();
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let revisions = Arc::new(Revisions::new(
-        &settings.paths.state_dir,
-        &settings.node.name,
-    ));
-    socket::open(&settings, published, revisions, &stop).await?;
+    let revisions = Arc::new(Revisions::new(&settings.paths.state_dir));
+    let (door, asked) = backups::Door::new();
+    socket::open(&settings, published, revisions, door, &stop).await?;
     let mut notifier = Notifier::new();
+    let (current, watched) = watch::channel(Arc::new(settings.clone()));
+    let backups = backups::spawn(watched, asked, publisher.of_backups(), stop.clone());
     loop {
         let shutdown = stop.child_token();
         let boot_id = clock::boot_id(&settings.paths.boot_id_file)?;
@@ -90,7 +91,10 @@ pub async fn run(
             Ended::Reload => {
                 notifier.reloading();
                 match reload() {
-                    Ok(new) => settings = new,
+                    Ok(new) => {
+                        settings = new;
+                        current.send_replace(Arc::new(settings.clone()));
+                    }
                     Err(mistakes) => {
                         error!(mistakes, "mistakes in the configuration: not reloaded");
                     }
@@ -99,6 +103,9 @@ pub async fn run(
         }
     }
     notifier.stopping();
+    stop.cancel();
+    // Bounded by itself: what runs is ended, and its rest cleared away at the next start.
+    let _ended = backups.await;
     info!("stopped; what runs goes on running");
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::backup::progress::Progress;
+use crate::core::backup::report::{BackupsReport, Work};
 use crate::core::reading::UnseenKind;
 use crate::core::report::Report;
 use crate::core::time::Moment;
@@ -19,6 +21,73 @@ pub struct Published {
     pub report: Arc<Report>,
     /// Counters for the metrics.
     pub counters: Arc<Counters>,
+    /// Backups; the position of what runs is in `progress`.
+    pub backups: Arc<BackupsReport>,
+    /// How far the backup or rehearsal is that runs now.
+    pub progress: Progress,
+    /// What was counted of backups.
+    pub tries: Tries,
+}
+
+impl Published {
+    /// The report on backups with the position of what runs, as it is at this moment.
+    #[must_use]
+    pub fn backups_now(&self) -> BackupsReport {
+        let mut report = (*self.backups).clone();
+        if let Some(running) = &mut report.running {
+            let position = self.progress.position();
+            position.phase.clone_into(&mut running.phase);
+            running.done_bytes = position.done;
+            running.total_bytes = position.total;
+        }
+        report
+    }
+}
+
+/// Ended backups and rehearsals since the daemon started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tries {
+    /// Backups that succeeded.
+    pub backups_done: u64,
+    /// Backups that failed.
+    pub backups_failed: u64,
+    /// Rehearsals that passed.
+    pub rehearsals_done: u64,
+    /// Rehearsals that failed.
+    pub rehearsals_failed: u64,
+}
+
+impl Tries {
+    /// Counts one.
+    pub fn count(&mut self, work: Work, passed: bool) {
+        let counter = match (work, passed) {
+            (Work::Backup, true) => &mut self.backups_done,
+            (Work::Backup, false) => &mut self.backups_failed,
+            (Work::Rehearsal, true) => &mut self.rehearsals_done,
+            (Work::Rehearsal, false) => &mut self.rehearsals_failed,
+        };
+        *counter += 1;
+    }
+}
+
+/// Publishes what backups do, beside the loop and without waking it.
+#[derive(Debug, Clone)]
+pub struct BackupsPublisher(watch::Sender<Published>);
+
+impl BackupsPublisher {
+    /// Publishes `report`; readers are woken where it differs.
+    pub fn publish(&self, report: BackupsReport, progress: &Progress, tries: Tries) {
+        self.0.send_if_modified(|published| {
+            let changed = *published.backups != report;
+            published.progress = progress.clone();
+            published.tries = tries;
+            if changed {
+                published.backups = Arc::new(report);
+                published.generation += 1;
+            }
+            changed
+        });
+    }
 }
 
 /// What the daemon counts, since it started.
@@ -55,6 +124,11 @@ impl Publisher {
             },
             receiver,
         )
+    }
+
+    /// The same publication for what backups do.
+    pub fn of_backups(&self) -> BackupsPublisher {
+        BackupsPublisher(self.sender.clone())
     }
 
     /// Publishes `report`; readers are woken only where something but durations changed.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::backups::Door;
 use super::publish::Published;
 use crate::api::Handle;
 use crate::api::listen::{ListenError, listen};
@@ -19,11 +20,13 @@ pub(super) async fn open(
     settings: &Settings,
     published: watch::Receiver<Published>,
     revisions: Arc<Revisions>,
+    backups: Door,
     stop: &CancellationToken,
 ) -> Result<(), ListenError> {
     let handle = Handle {
         published,
         revisions,
+        backups,
     };
     let limits = Limits::of(&settings.socket);
     let listener = listen(&settings.socket.path, &settings.socket.group)?;

@@ -11,11 +11,12 @@ use rekindle::api::server::{Limits, serve, serve_metrics};
 use rekindle::api::{Handle, wire};
 use rekindle::core::id::CheckpointId;
 use rekindle::core::report::{CheckpointReport, Report, SourceReport, State};
+use rekindle::daemon::backups::{Asked, Door};
 use rekindle::daemon::publish::{Counters, Published};
 use rekindle::store::revisions::Revisions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Generous: only a hang reaches it.
@@ -58,6 +59,8 @@ pub(crate) fn own_ids() -> (u32, u32) {
 pub(crate) struct Served {
     pub(crate) path: PathBuf,
     pub(crate) sender: watch::Sender<Published>,
+    /// Where backups are asked for; nobody answers by itself.
+    pub(crate) asked: mpsc::Receiver<Asked>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
@@ -81,11 +84,14 @@ impl Served {
             generation: 1,
             report: Arc::new(report()),
             counters: Arc::new(Counters::default()),
+            ..Published::default()
         };
         let (sender, receiver) = watch::channel(published);
+        let (door, asked) = Door::new();
         let handle = Handle {
             published: receiver,
-            revisions: Arc::new(Revisions::new(dir.path().join("state"), "master-0")),
+            revisions: Arc::new(Revisions::new(dir.path().join("state"))),
+            backups: door,
         };
         let limits = Limits {
             request_limit_bytes: 64 * 1024,
@@ -97,6 +103,7 @@ impl Served {
         Self {
             path,
             sender,
+            asked,
             stop,
             task,
             _dir: dir,
@@ -171,6 +178,9 @@ async fn every_refusal_has_a_status_an_error_and_a_hint() {
         ("DELETE /v1/checkpoints/pod.a.b", 405),
         ("PUT /metrics", 405),
         ("OPTIONS /v1/status", 405),
+        ("DELETE /v1/backups", 405),
+        ("POST /v1/backups?force=1", 400),
+        ("GET /v1/backups/x", 404),
     ] {
         let answer = served
             .raw(format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
@@ -242,7 +252,8 @@ async fn metrics_over_tcp_serve_nothing_else() {
     let address = listener.local_addr().unwrap();
     let handle = Handle {
         published: served.sender.subscribe(),
-        revisions: Arc::new(Revisions::new("/nonexistent", "master-0")),
+        revisions: Arc::new(Revisions::new("/nonexistent")),
+        backups: Door::new().0,
     };
     let limits = Limits {
         request_limit_bytes: 1024,

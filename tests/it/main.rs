@@ -8,13 +8,20 @@
 )]
 
 mod activation;
+mod alerts;
 mod api;
+mod api_backups;
 mod api_bounds;
 mod api_peers;
 mod apiserver;
 mod apiserver_kubeconfig;
 mod backup_bundle;
+mod backup_disk;
+mod backup_index;
+mod backup_restore;
+mod backup_retention;
 mod backup_samples;
+mod backup_schedule;
 mod cli;
 mod cli_disk;
 mod config;
@@ -27,8 +34,11 @@ mod engines;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 #[cfg(feature = "failpoints")]
+mod failpoints_backup;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 mod handing_over;
+mod high_water;
 mod kubelet;
 mod manifest_access;
 mod manifest_cli;

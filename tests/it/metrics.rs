@@ -3,10 +3,52 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rekindle::daemon::publish::{Counters, Published};
+use rekindle::core::backup::id::BackupId;
+use rekindle::core::backup::report::{Backup, BackupsReport, LastRun, TargetReport};
+use rekindle::daemon::publish::{Counters, Published, Tries};
 use rekindle::metrics::{OCCASIONAL, TABLE, render};
 
 use crate::api::report;
+
+fn backups() -> BackupsReport {
+    let backup = Backup {
+        id: BackupId::parse("20261124T090000Z-m1").unwrap(),
+        taken_at: "2026-11-24T09:00:00Z".parse().unwrap(),
+        bytes: 4096,
+    };
+    let run = LastRun {
+        run: 7,
+        ended_at: "2026-11-24T10:00:00Z".parse().unwrap(),
+        took_ms: Some(1500),
+        id: Some(backup.id.clone()),
+        failure: None,
+        notes: Vec::new(),
+    };
+    BackupsReport {
+        on: true,
+        last_run: Some(run.clone()),
+        last_rehearsal: Some(run),
+        failures_in_a_row: 3,
+        newest: Some(backup.clone()),
+        newest_verified: Some(backup.clone()),
+        newest_proven: Some(backup),
+        proven_at: Some("2026-11-24T11:00:00Z".parse().unwrap()),
+        kept: 1,
+        kept_bytes: 4096,
+        free_bytes: Some(1 << 30),
+        min_free_bytes: 1 << 20,
+        high_water_revision: Some(123_456),
+        targets: vec![TargetReport {
+            name: "s3".to_owned(),
+            complete: 1,
+            pending: 2,
+            last_success: None,
+            failures: 4,
+            last_failure: None,
+        }],
+        ..BackupsReport::default()
+    }
+}
 
 fn published(handover: Option<f64>) -> Published {
     Published {
@@ -18,6 +60,14 @@ fn published(handover: Option<f64>) -> Published {
             actions: BTreeMap::from([(("write-manifest", "done"), 3)]),
             last_handover_seconds: handover,
         }),
+        backups: Arc::new(backups()),
+        tries: Tries {
+            backups_done: 5,
+            backups_failed: 2,
+            rehearsals_done: 1,
+            rehearsals_failed: 0,
+        },
+        ..Published::default()
     }
 }
 
@@ -62,6 +112,15 @@ fn values_are_those_published() {
         "rekindle_turns_total 12",
         "rekindle_turn_duration_seconds 0.25",
         "rekindle_actions_total{action=\"write-manifest\",outcome=\"done\"} 3",
+        "rekindle_backup_enabled 1.0",
+        "rekindle_backup_running{work=\"rehearsal\"} 0.0",
+        "rekindle_backup_newest_proven_timestamp_seconds 1795510800.0",
+        "rekindle_backup_last_proof_timestamp_seconds 1795518000.0",
+        "rekindle_backup_last_run_duration_seconds 1.5",
+        "rekindle_backup_runs_total{work=\"backup\",outcome=\"failed\"} 2",
+        "rekindle_backup_target_failures{target=\"s3\"} 4.0",
+        "rekindle_backup_target_last_success_timestamp_seconds{target=\"s3\"} 0.0",
+        "rekindle_backup_high_water_revision 123456.0",
         "# EOF",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -10,11 +10,14 @@
 )]
 
 mod apiserver;
+mod backup_restore;
 mod backup_targets;
 mod containerd;
 mod containerd_process;
 mod control_plane;
 mod engine;
 mod engine_lab;
+mod etcd;
+mod etcd_cluster;
 mod s3_server;
 mod target_stage;

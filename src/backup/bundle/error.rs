@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::backup::signing::SignatureError;
+use crate::backup::verify::VerifyError;
 use crate::core::backup::id::BadBackupId;
 use crate::store::dir::ReadError;
 use crate::store::durable::DurableError;
@@ -83,7 +84,10 @@ pub enum BundleError {
         /// What differs.
         why: String,
     },
-    /// The snapshot's inside is damaged.
+    /// The snapshot is no whole database.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The snapshot is not the one that the manifest describes.
     #[error("the snapshot in {} is damaged: {why}", path.display())]
     Content {
         /// The bundle.
@@ -131,6 +135,7 @@ impl BundleError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Signature { source, .. } => Some(source.hint()),
+            Self::Verify(error) => Some(error.hint().to_owned()),
             Self::Unfinished { .. } => Some(
                 "`rekindle backup list` shows the whole ones; the rest is removed by itself before \
                  the next backup"

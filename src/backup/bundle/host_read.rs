@@ -119,6 +119,37 @@ pub fn read_host_file(
     Ok(None)
 }
 
+/// Shows `look` the path and content of every file of the host of at most `limit` bytes.
+///
+/// # Errors
+/// Where the part is not what the manifest says.
+pub fn search_host(
+    bundle: &Bundle,
+    limit: u64,
+    mut look: impl FnMut(&Path, &[u8]),
+) -> Result<(), BundleError> {
+    let Some((mut archive, part)) = open(bundle)? else {
+        return Ok(());
+    };
+    let broken = |source| BundleError::Stream {
+        doing: "unpack",
+        path: part.clone(),
+        source,
+    };
+    for entry in archive.entries().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        if entry.header().entry_type() != EntryType::Regular || entry.size() > limit {
+            continue;
+        }
+        let path = Path::new("/").join(entry.path().map_err(broken)?);
+        let mut content = Vec::new();
+        let read = entry.take(limit).read_to_end(&mut content);
+        read.map_err(broken)?;
+        look(&path, &content);
+    }
+    Ok(())
+}
+
 /// The tar, its digest checked.
 fn open(bundle: &Bundle) -> Result<Option<(Unpacked<'static>, PathBuf)>, BundleError> {
     let Some(part) = bundle.host() else {

@@ -134,7 +134,7 @@ impl Bundle {
         digest_fits(&path, part, bytes, &sha256)
     }
 
-    /// The snapshot without compression, in a file of the file system of `scratch` where it is
+    /// The snapshot without compression, in a nameless file of the directory `scratch` where it is
     /// compressed; then both its digests are checked on the way. One that is not compressed is
     /// given as it is, unread.
     ///

@@ -40,11 +40,12 @@ impl PlainSnapshot {
     }
 }
 
-/// Gives the part of `dir` without compression, unpacked below `scratch_in` where that is needed.
+/// Gives the part of `dir` without compression, unpacked into a file of the directory `scratch`
+/// where that is needed.
 pub(super) fn unpack(
     dir: &Dir,
     part: &Part,
-    scratch_in: &Dir,
+    scratch: &Dir,
     progress: &Progress,
 ) -> Result<PlainSnapshot, BundleError> {
     let path = dir.path().join(&part.name);
@@ -52,13 +53,12 @@ pub(super) fn unpack(
     if !part.compressed {
         return Ok(PlainSnapshot { path, file: None });
     }
-    let scratch = durable::ensure_dir(scratch_in, SCRATCH, 0o700)?;
     // A twentieth more: for what the file system needs beside the bytes.
     room(
-        &scratch,
+        scratch,
         part.plain_bytes.saturating_add(part.plain_bytes / 20),
     )?;
-    let mut file = durable::nameless(&scratch)?;
+    let mut file = durable::nameless(scratch)?;
     progress.begin("unpacking", part.plain_bytes);
     let mut sink = Writing(&mut file, scratch.path());
     expand(packed, &path, part, &mut sink, progress)?;
@@ -71,6 +71,11 @@ pub(super) fn unpack(
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into();
     let file = Some(file);
     Ok(PlainSnapshot { path, file })
+}
+
+/// The directory of the backups directory `backups` for nameless files, made where it is missing.
+pub(super) fn scratch(backups: &Dir) -> Result<Dir, BundleError> {
+    Ok(durable::ensure_dir(backups, SCRATCH, 0o700)?)
 }
 
 /// Where unpacked bytes go, and its path for messages.
@@ -168,7 +173,7 @@ pub(super) fn sum(
 }
 
 /// Refuses where fewer than `needed` bytes are free for us.
-pub(crate) fn room(dir: &Dir, needed: u64) -> Result<(), BundleError> {
+pub(in crate::backup) fn room(dir: &Dir, needed: u64) -> Result<(), BundleError> {
     let path = dir.path().to_owned();
     match rustix::fs::fstatvfs(dir.fd()) {
         Ok(disk) => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::content::{self, Inside};
 use super::error::BundleError;
 use super::open::digest_fits;
-use super::plain::PlainSnapshot;
+use super::plain::{self, PlainSnapshot};
 use super::{Bundle, check_content};
 use crate::backup::Progress;
 use crate::backup::signing::{PublicKey, Trust};
@@ -32,7 +32,8 @@ pub struct Checks<'a> {
     pub depth: Depth,
     /// Whose signatures count; `None`: the signature is not looked at.
     pub trust: Option<&'a Trust>,
-    /// Directory below which a compressed snapshot is unpacked; `None`: beside the bundle.
+    /// Directory in which a compressed snapshot is unpacked into a nameless file; `None`:
+    /// [`super::SCRATCH`] beside the bundle.
     pub scratch: Option<&'a Path>,
 }
 
@@ -78,9 +79,7 @@ pub fn check(
         done.checked.push(format!("digest of {}", part.name));
     }
     if checks.depth == Depth::Content {
-        let beside = bundle.path().parent().unwrap_or(Path::new("/"));
-        let scratch = Dir::open(checks.scratch.unwrap_or(beside))?;
-        let plain = bundle.plain_snapshot(&scratch, progress)?;
+        let plain = unpacked(bundle, checks, progress)?;
         let inside = look_inside(bundle, &plain, progress)?;
         let name = &bundle.snapshot().name;
         done.checked.push(format!("digest of {name}"));
@@ -93,6 +92,26 @@ pub fn check(
         done.plain = Some(plain);
     }
     Ok(done)
+}
+
+fn unpacked(
+    bundle: &Bundle,
+    checks: &Checks<'_>,
+    progress: &Progress,
+) -> Result<PlainSnapshot, BundleError> {
+    let part = bundle.snapshot();
+    if !part.compressed {
+        let path = bundle.path().join(&part.name);
+        bundle.open_part(part)?;
+        return Ok(PlainSnapshot::lying_at(&path));
+    }
+    let scratch = match checks.scratch {
+        Some(scratch) => Dir::open(scratch)?,
+        None => plain::scratch(&Dir::open(
+            bundle.path().parent().unwrap_or(Path::new("/")),
+        )?)?,
+    };
+    bundle.plain_snapshot(&scratch, progress)
 }
 
 /// The walk, and the digest of a snapshot that was not unpacked: it is computed by the walk.

@@ -90,7 +90,7 @@ impl BundleWriter {
         part: &Part,
         progress: &Progress,
     ) -> Result<PlainSnapshot, BundleError> {
-        plain::unpack(&self.dir, part, &self.backups, progress)
+        plain::unpack(&self.dir, part, &plain::scratch(&self.backups)?, progress)
     }
 
     /// Makes it a backup: manifest and signature are written, everything is brought to the disk,

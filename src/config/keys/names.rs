@@ -54,3 +54,35 @@ pub(super) fn cgroup(text: &str) -> Result<(), String> {
         .then_some(())
         .ok_or_else(|| format!("{} is no cgroup path", quoted(text)))
 }
+
+/// A prefix of names in etcd or in an object store; may be empty.
+pub(super) fn key_prefix(text: &str) -> Result<(), String> {
+    let right = text.len() <= 100
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+        && text.split('/').all(|part| !matches!(part, "." | ".."));
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no prefix", quoted(text)))
+}
+
+/// A region of an object store.
+pub(super) fn region(text: &str) -> Result<(), String> {
+    let right = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no region", quoted(text)))
+}
+
+/// A bucket. Source: Amazon S3 user guide, "Bucket naming rules".
+pub(super) fn bucket(text: &str) -> Result<(), String> {
+    let right = (3..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no bucket's name", quoted(text)))
+}

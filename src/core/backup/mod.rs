@@ -8,5 +8,6 @@ pub mod manifest;
 pub mod outcome;
 pub mod policy;
 pub mod record;
+pub mod report;
 pub mod retention;
 pub mod schedule;

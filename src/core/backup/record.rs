@@ -57,6 +57,8 @@ pub struct Runs {
     pub last_try: Option<(Timestamp, Option<String>)>,
     /// Failed tries in a row.
     pub failures: u32,
+    /// A try was begun then and has not ended: found at the next start, it was cut off.
+    pub under_way: Option<Timestamp>,
 }
 
 /// A whole backup on this node's disk, as decisions need it.

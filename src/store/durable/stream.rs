@@ -143,3 +143,11 @@ pub fn settle(dir: &Dir) -> Result<(), DurableError> {
         source: errno.into(),
     })
 }
+
+/// Gives a directory its owner and mode.
+///
+/// # Errors
+/// Where they cannot be set.
+pub fn own(dir: &Dir, attributes: &Attributes) -> Result<(), DurableError> {
+    set_attributes(dir.fd(), dir.path(), attributes)
+}

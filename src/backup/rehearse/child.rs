@@ -1,0 +1,186 @@
+//! A child process: the end of what it says, and whether it still gets on.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::error::RehearseError;
+
+/// So much of what a child says is kept.
+const KEPT: usize = 16 << 10;
+/// So much of it is told.
+const TOLD: usize = 600;
+
+/// A child process. Killed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: tokio::process::Child,
+    name: String,
+    said: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Child {
+    /// Starts `command` in the directory `place`.
+    pub(super) fn start(
+        mut command: Command,
+        name: &str,
+        place: &Path,
+    ) -> Result<Self, RehearseError> {
+        let spawned = command
+            .current_dir(place)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut process = spawned.map_err(|source| RehearseError::Start {
+            program: name.to_owned(),
+            source,
+        })?;
+        let said = Arc::default();
+        let out = process.stdout.take().map(|it| keep(it, &said));
+        let err = process.stderr.take().map(|it| keep(it, &said));
+        Ok(Self {
+            process,
+            name: name.to_owned(),
+            said,
+            readers: [out, err].into_iter().flatten().collect(),
+        })
+    }
+
+    /// Its end, if it has ended.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// Waits for its end.
+    pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+
+    /// Ends it and waits until it is gone.
+    pub(super) async fn kill(&mut self) {
+        let _ = self.process.kill().await;
+    }
+
+    /// What it has done so far in ticks and bytes: any change is progress.
+    pub(super) fn activity(&self) -> u64 {
+        self.process.id().map_or(0, activity)
+    }
+
+    /// How it ended, and the last that it said.
+    pub(super) async fn story(&mut self, status: ExitStatus) -> String {
+        for reader in self.readers.drain(..) {
+            // Its pipes are closed; a grandchild could hold them.
+            let _ = tokio::time::timeout(Duration::from_secs(2), reader).await;
+        }
+        format!("{} ended with {status}{}", self.name, self.last_words())
+    }
+
+    /// `: ` and the last that it said.
+    pub(super) fn last_words(&self) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&said);
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let last = lines.get(lines.len().saturating_sub(2)..).unwrap_or(&[]);
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let told: String = last.join(" | ").chars().map(clean).collect();
+        let skipped = told.chars().count().saturating_sub(TOLD);
+        match told.chars().skip(skipped).collect::<String>() {
+            told if told.is_empty() => String::new(),
+            told => format!(", and said: {told}"),
+        }
+    }
+
+    /// Everything that is kept of what it said.
+    pub(super) async fn output(&mut self) -> String {
+        for reader in self.readers.drain(..) {
+            let _ = tokio::time::timeout(Duration::from_secs(2), reader).await;
+        }
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&said).into_owned()
+    }
+}
+
+/// Reads a pipe to its end and keeps the last of it.
+fn keep(
+    mut pipe: impl AsyncRead + Unpin + Send + 'static,
+    said: &Arc<Mutex<Vec<u8>>>,
+) -> tokio::task::JoinHandle<()> {
+    let said = Arc::clone(said);
+    tokio::spawn(async move {
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.extend_from_slice(chunk.get(..read).unwrap_or_default());
+            let surplus = said.len().saturating_sub(KEPT);
+            said.drain(..surplus);
+        }
+    })
+}
+
+/// Processor ticks and bytes read and written of a process, added up: `proc(5)`.
+fn activity(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name in parentheses, which may hold anything: utime and stime are 14 and 15.
+    let ticks = stat.rsplit_once(')').map_or(0, |(_, rest)| {
+        let fields = rest.split_whitespace().skip(11).take(2);
+        fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+    });
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let bytes: u64 = io
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter_map(|(_, number)| number.parse::<u64>().ok())
+        .fold(0, u64::wrapping_add);
+    ticks.wrapping_add(bytes)
+}
+
+/// Watches figures that must change.
+#[derive(Debug)]
+pub(super) struct Watch {
+    last: Option<u64>,
+    since: Instant,
+    begun: Instant,
+    stall: Duration,
+    longest: Duration,
+}
+
+impl Watch {
+    /// Begins: without a change for `stall` the step has failed. Nor may it spin for ever: with
+    /// `bytes` to work on it has ten times that, and a second for each MiB.
+    pub(super) fn begin(stall: Duration, bytes: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            last: None,
+            since: now,
+            begun: now,
+            stall,
+            longest: stall
+                .saturating_mul(10)
+                .saturating_add(Duration::from_secs(bytes >> 20)),
+        }
+    }
+
+    /// Takes a look at the figure. `Some`: it hangs, in words.
+    pub(super) fn look(&mut self, figure: u64) -> Option<String> {
+        let now = Instant::now();
+        if self.last != Some(figure) {
+            self.last = Some(figure);
+            self.since = now;
+        }
+        let still = now.duration_since(self.since);
+        if still >= self.stall {
+            return Some(format!("no progress for {} s", still.as_secs()));
+        }
+        let whole = now.duration_since(self.begun);
+        (whole >= self.longest).then(|| format!("not done after {} s", whole.as_secs()))
+    }
+}

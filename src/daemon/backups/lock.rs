@@ -1,0 +1,27 @@
+//! One backup or rehearsal at a time on a node, whatever process does it.
+
+use crate::backup::STATE;
+use crate::config::Settings;
+use crate::store::chain;
+use crate::store::lock::{self, Lock, LockError};
+
+/// Directory in `backup/` of the state directory whose lock is held meanwhile.
+const WORK: &str = "work";
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub(super) enum Busy {
+    /// Another process has it.
+    Held,
+    /// It cannot be taken.
+    Failed(String),
+}
+
+/// Takes it; never waits. Blocking.
+pub(super) fn hold(settings: &Settings) -> Result<Lock, Busy> {
+    let place = settings.paths.state_dir.join(STATE).join(WORK);
+    lock::hold(&place).map_err(|error| match error {
+        LockError::Held { .. } => Busy::Held,
+        error => Busy::Failed(chain(&error)),
+    })
+}
