@@ -31,28 +31,6 @@ pub(super) fn prune(settings: &Settings) -> Result<(), String> {
 /// Makes room for a backup of about the newest one's size, if need be. Whether it really is too
 /// little, taking it says: a database may have shrunk.
 pub(super) fn make_room(settings: &Settings) -> Result<(), String> {
-    let found = look(settings)?;
-    let Some(free) = found.free_bytes else {
-        return Ok(());
-    };
-    let estimated = found.newest(|_| true).map_or(0, |(kept, _)| kept.bytes);
-    let retention = &settings.backup.policy.retention;
-    match room(
-        estimated,
-        &found.listing.kept(),
-        retention,
-        free,
-        clock::wall(),
-    ) {
-        // Whether it really is too little, taking it says: a database may have shrunk.
-        Room::Enough | Room::No { .. } => Ok(()),
-        Room::Prune(first) => {
-            for id in first {
-                remove(settings, &id, "room is needed for another")?;
-            }
-            Ok(())
-        }
-    }
     let (pruner, now) = (pruner(settings), clock::wall());
     let plan = pruner.plan(now).map_err(|error| chain(&error))?;
     let estimated = plan.backups.first().map_or(0, |(kept, _)| kept.bytes);

@@ -25,7 +25,6 @@ use rustix::io::Errno;
 pub use self::error::DurableError;
 pub use self::stream::{DurableFile, nameless, own, settle};
 pub use self::parts::PartialFile;
-pub use self::stream::{DurableFile, nameless, settle};
 pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
