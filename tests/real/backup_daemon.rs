@@ -338,11 +338,6 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
         &cluster,
         "schedule = \"every 6h\"\nrehearsal_schedule = \"\"",
     );
-    fill(&cluster, 24);
-    let mut node = Node::new(
-        &cluster,
-        "schedule = \"every 6h\"\nrehearsal_schedule = \"\"",
-    );
     node.start();
     // The first is taken by itself.
     let first = node
@@ -363,12 +358,6 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
         assert!(tokio::time::Instant::now() < end, "never under way");
         tokio::task::yield_now().await;
     }
-    let part = || {
-        names(&node.path("backups"))
-            .into_iter()
-            .any(|n| n.ends_with(".part"))
-    };
-    until("it is under way", async || part()).await;
     node.kill();
     let (code, out, err) = node.run(&["backup", "list"]).await;
     assert_eq!(code, 0, "{err}");
@@ -429,13 +418,6 @@ async fn b07_a_run_that_was_missed_is_caught_up_once_and_the_phase_is_the_nodes_
         .backups("at rest", |backups| backups.running.is_none())
         .await;
     assert_eq!(report.kept, 2, "{report:#?}");
-    // Three masters, three phases: the same wall clock, apart by minutes.
-    node.configure(&cluster, "schedule = \"0 0 1 1 *\"\nspread_minutes = 60");
-    let text = std::fs::read_to_string(node.path("config.toml")).unwrap();
-    assert!(
-        text.contains("spread_minutes = 0"),
-        "twice would be refused"
-    );
 }
 
 fn remember_due_hours_ago(node: &Node, hours: i64) {

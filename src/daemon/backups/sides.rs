@@ -21,7 +21,6 @@ pub(super) struct Told {
 /// The tasks.
 pub(super) struct Sides {
     high_water: watch::Receiver<high_water::Said>,
-    uploads: watch::Receiver<uploads::Said>,
     wake: Arc<Notify>,
 }
 
@@ -32,18 +31,17 @@ impl Sides {
         stop: &CancellationToken,
     ) -> Self {
         let wake = Arc::new(Notify::new());
+        uploads::spawn(settings.clone(), Arc::clone(&wake), stop.clone());
         Self {
             high_water: high_water::spawn(settings.clone(), stop.clone()),
-            uploads: uploads::spawn(settings.clone(), Arc::clone(&wake), stop.clone()),
             wake,
         }
     }
 
-    /// Returns when one of them has something new to say.
+    /// Returns when there is something new to say; never once nobody says anything any more.
     pub(super) async fn changed(&mut self) {
-        tokio::select! {
-            () = changed(&mut self.high_water) => {}
-            () = changed(&mut self.uploads) => {}
+        if self.high_water.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -55,20 +53,9 @@ impl Sides {
     /// What they said last.
     pub(super) fn told(&mut self) -> Told {
         let high_water = self.high_water.borrow_and_update().clone();
-        let uploads = self.uploads.borrow_and_update().clone();
         Told {
             high_water: high_water.revision,
-            problems: [high_water.problem, uploads.problem]
-                .into_iter()
-                .flatten()
-                .collect(),
+            problems: high_water.problem.into_iter().collect(),
         }
-    }
-}
-
-/// Returns when there is something new; never once nobody says anything any more.
-async fn changed<T>(said: &mut watch::Receiver<T>) {
-    if said.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
