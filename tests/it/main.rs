@@ -26,6 +26,8 @@ mod backup_schedule;
 mod backup_schedule_clock;
 mod backup_verify;
 mod backup_verify_damage;
+mod bolt_file;
+mod bolt_walk;
 mod cli;
 mod cli_disk;
 mod config;
@@ -41,6 +43,8 @@ mod engines;
 mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup;
+#[cfg(feature = "failpoints")]
+mod failpoints_backup_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]

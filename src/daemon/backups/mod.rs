@@ -6,7 +6,7 @@
 mod door;
 mod due;
 mod high_water;
-mod host;
+pub mod host;
 pub mod lock;
 pub mod look;
 pub mod off;
