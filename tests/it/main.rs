@@ -31,6 +31,7 @@ mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod doctor;
 mod engine_log;
 mod engine_plan;
 mod engines;
