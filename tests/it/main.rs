@@ -24,6 +24,8 @@ mod backup_retention;
 mod backup_samples;
 mod backup_schedule;
 mod backup_schedule_clock;
+mod backup_verify;
+mod backup_verify_damage;
 mod cli;
 mod cli_disk;
 mod config;
@@ -32,6 +34,7 @@ mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
 mod doctor;
+mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;

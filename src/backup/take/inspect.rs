@@ -88,17 +88,19 @@ fn verify(
     let begun = clock::now();
     let part = &streamed.part;
     let plain = streamed.writer.plain_snapshot(part, progress)?;
+    let prefix = format!("{}/", request.prefix.trim_end_matches('/'));
+    let named = request.backups.join(streamed.id.as_str());
     let options = Options {
+        prefix: &prefix,
         unfinished: true,
-        ..Options::default()
+        raw: false,
+        named: Some(&named),
     };
     let mut found = verify::verify_with(plain.path(), &options, progress)?;
     drop(plain);
     let status = &streamed.chosen.status;
     if found.kind != Kind::Snapshot || found.sha256_of_file != part.plain_sha256 {
-        return Err(TakeError::ReadBack {
-            path: request.backups.join(streamed.id.as_str()),
-        });
+        return Err(TakeError::ReadBack { path: named });
     }
     plausible(&found.content, status, streamed.after.as_ref())?;
     let revision = found.content.revision;

@@ -34,7 +34,7 @@ pub(super) fn host(settings: &Settings) -> Host {
     for text in &manifests {
         host.images.extend(images(text));
     }
-    let revisions = Revisions::new(&settings.paths.state_dir, &settings.node.name);
+    let revisions = Revisions::new(&settings.paths.state_dir);
     if let Ok(scan) = revisions.scan() {
         let facts = scan.by_checkpoint.into_values().flatten();
         host.images
