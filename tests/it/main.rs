@@ -26,6 +26,8 @@ mod backup_schedule;
 mod backup_schedule_clock;
 mod backup_verify;
 mod backup_verify_damage;
+mod bolt_file;
+mod bolt_walk;
 mod cli;
 mod cli_disk;
 mod config;

@@ -91,7 +91,9 @@ impl Node {
 
     async fn status(&self) -> Option<wire::Status> {
         let socket = self.path("socket");
-        client::get(&socket, "/v1/status", Duration::ZERO).await.ok()
+        client::get(&socket, "/v1/status", Duration::ZERO)
+            .await
+            .ok()
     }
 
     /// Waits for the section on backups to be so, and gives it.
@@ -191,8 +193,10 @@ async fn a_backup_is_taken_by_the_daemon_proven_and_shown_everywhere() {
     assert_eq!((code, out.as_str()), (0, ""), "{err}");
     assert!(!node.path("backups").exists(), "a look makes nothing");
     node.start();
-    node.backups("on", |backups| backups.on && backups.high_water_revision.is_some())
-        .await;
+    node.backups("on", |backups| {
+        backups.on && backups.high_water_revision.is_some()
+    })
+    .await;
     let (code, out, err) = node.run(&["backup", "now"]).await;
     assert_eq!(code, 0, "{err}\n{}", node.log());
     let id = out.trim().to_owned();
@@ -214,7 +218,10 @@ async fn a_backup_is_taken_by_the_daemon_proven_and_shown_everywhere() {
     let (code, out, _) = node.run(&["backup", "list", "-o", "json"]).await;
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 0);
-    assert!(json["backups"][0]["rehearsed"]["failure"].is_null(), "{out}");
+    assert!(
+        json["backups"][0]["rehearsed"]["failure"].is_null(),
+        "{out}"
+    );
     let (code, out, _) = node.run(&["status"]).await;
     assert_eq!(code, 0);
     assert!(out.contains("proven restorable  20"), "{out}");
@@ -252,7 +259,10 @@ async fn b01_backups_that_fail_are_said_by_status_and_metrics_until_they_succeed
         .find(|line| line.starts_with("rekindle_backup_runs_total") && line.contains("failed"));
     assert!(failed.is_some(), "{text}");
     let (_, out, _) = node.run(&["status"]).await;
-    assert!(out.contains("failed") && out.contains("newest verified    none"), "{out}");
+    assert!(
+        out.contains("failed") && out.contains("newest verified    none"),
+        "{out}"
+    );
     // The failure outlives the daemon.
     node.kill();
     node.start();
@@ -310,7 +320,10 @@ async fn two_at_once_are_one_and_the_other_is_told() {
     assert!(lost.to_string().contains("never two"), "{lost}");
     let report = node
         .backups("done", |backups| {
-            backups.last_run.as_ref().is_some_and(|run| run.run == won.run)
+            backups
+                .last_run
+                .as_ref()
+                .is_some_and(|run| run.run == won.run)
         })
         .await;
     assert_eq!(report.last_run.unwrap().failure, None);
@@ -321,7 +334,10 @@ async fn two_at_once_are_one_and_the_other_is_told() {
 async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are_whole() {
     let cluster = Cluster::start("3.5", 1).await;
     fill(&cluster, 8);
-    let mut node = Node::new(&cluster, "schedule = \"every 6h\"\nrehearsal_schedule = \"\"");
+    let mut node = Node::new(
+        &cluster,
+        "schedule = \"every 6h\"\nrehearsal_schedule = \"\"",
+    );
     node.start();
     // The first is taken by itself.
     let first = node
@@ -332,7 +348,11 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
         .await;
     let socket = node.path("socket");
     let _begun: wire::Begun = client::post(&socket, "/v1/backups").await.unwrap();
-    let part = || names(&node.path("backups")).into_iter().any(|n| n.ends_with(".part"));
+    let part = || {
+        names(&node.path("backups"))
+            .into_iter()
+            .any(|n| n.ends_with(".part"))
+    };
     let end = tokio::time::Instant::now() + PATIENCE;
     while !part() {
         assert!(tokio::time::Instant::now() < end, "never under way");
@@ -341,7 +361,10 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
     node.kill();
     let (code, out, err) = node.run(&["backup", "list"]).await;
     assert_eq!(code, 0, "{err}");
-    assert!(err.contains("not finished") && !out.contains(".part"), "{out}{err}");
+    assert!(
+        err.contains("not finished") && !out.contains(".part"),
+        "{out}{err}"
+    );
     node.start();
     let report = node
         .backups("noted", |backups| backups.failures_in_a_row == 1)
@@ -361,7 +384,10 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
 async fn b07_a_run_that_was_missed_is_caught_up_once_and_the_phase_is_the_nodes_own() {
     let cluster = Cluster::start("3.5", 1).await;
     // Due hours ago for the first time: the memory of a daemon that was down since.
-    let mut node = Node::new(&cluster, "schedule = \"every 1h\"\nrehearsal_schedule = \"\"");
+    let mut node = Node::new(
+        &cluster,
+        "schedule = \"every 1h\"\nrehearsal_schedule = \"\"",
+    );
     node.start();
     node.backups("the first", |backups| {
         backups.newest_verified.is_some() && backups.running.is_none()
@@ -371,7 +397,9 @@ async fn b07_a_run_that_was_missed_is_caught_up_once_and_the_phase_is_the_nodes_
     remember_due_hours_ago(&node, 5);
     node.start();
     let report = node
-        .backups("caught up", |backups| backups.kept == 2 && backups.running.is_none())
+        .backups("caught up", |backups| {
+            backups.kept == 2 && backups.running.is_none()
+        })
         .await;
     assert!(report.next_backup.is_some(), "{report:#?}");
     let (_, out, _) = node.run(&["backup", "list", "-o", "json"]).await;
@@ -386,7 +414,9 @@ async fn b07_a_run_that_was_missed_is_caught_up_once_and_the_phase_is_the_nodes_
         metric(&node.metrics().await, "rekindle_turns_total") > turned
     })
     .await;
-    let report = node.backups("at rest", |backups| backups.running.is_none()).await;
+    let report = node
+        .backups("at rest", |backups| backups.running.is_none())
+        .await;
     assert_eq!(report.kept, 2, "{report:#?}");
 }
 
@@ -419,11 +449,19 @@ async fn b03_no_room_is_said_before_anything_is_written() {
     let (code, _, err) = node.run(&["backup", "now"]).await;
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("free"), "{err}");
-    assert_eq!(names(&node.path("backups")), [out.trim()], "the newest verified stays");
+    assert_eq!(
+        names(&node.path("backups")),
+        [out.trim()],
+        "the newest verified stays"
+    );
     let report = node
         .backups("failed", |backups| backups.failures_in_a_row == 1)
         .await;
-    assert!(report.running.is_none_or(|running| running.work == Work::Rehearsal));
+    assert!(
+        report
+            .running
+            .is_none_or(|running| running.work == Work::Rehearsal)
+    );
 }
 
 #[tokio::test]
@@ -431,7 +469,9 @@ async fn off_is_said_and_costs_nothing() {
     let cluster = Cluster::start("3.5", 1).await;
     let mut node = Node::new(&cluster, "enabled = false");
     node.start();
-    let report = node.backups("off", |backups| !backups.reason.is_empty()).await;
+    let report = node
+        .backups("off", |backups| !backups.reason.is_empty())
+        .await;
     assert!(!report.on);
     assert_eq!(report.reason, "backup.enabled is false");
     let (code, _, err) = node.run(&["backup", "now"]).await;

@@ -234,7 +234,10 @@ async fn without_its_reaper_the_children_die_and_the_next_one_sweeps() {
     })
     .await;
     let busy = run_busy(&node).await;
-    assert!(busy.contains("another rehearsal is under way"), "{busy}");
+    assert!(
+        busy.contains("another process takes or rehearses a backup"),
+        "{busy}"
+    );
     let reaper = node.reaper().expect("there is a reaper");
     rustix::process::kill_process(reaper, rustix::process::Signal::KILL).unwrap();
     rehearsal.kill().unwrap();

@@ -8,6 +8,7 @@ use rekindle::backup::take::{TakeError, take};
 use rekindle::core::reading::chain;
 use rekindle::etcd::{Etcd, EtcdError};
 
+use crate::backup_binary::Machine;
 use crate::backup_take::{Place, etcd, settings, taken};
 use crate::etcd_cluster::{Cluster, until};
 use crate::etcd_load::{client, fill};
@@ -106,5 +107,32 @@ async fn b08_a_leader_that_dies_in_the_middle_fails_the_try_and_the_next_takes_a
     assert_ne!(
         backup.bundle.manifest().etcd.endpoint,
         cluster.endpoint(leader)
+    );
+}
+
+#[tokio::test]
+#[allow(clippy::cast_precision_loss, reason = "MiB with one decimal")]
+async fn b11_memory_is_constant() {
+    let cluster = Cluster::start_with("3.5", 1, &["--unsafe-no-fsync"]).await;
+    let client = client(&cluster, 0).await;
+    let mut peaks = Vec::new();
+    for level in [0, 1] {
+        for mib in [20, 300] {
+            fill(&client, mib * MIB / VALUE, VALUE).await;
+            let machine = Machine::new(&cluster, &[0], level);
+            let ran = machine.backup();
+            assert!(ran.success, "{}", ran.stderr);
+            let peak = ran.peak_kib as f64 / 1024.0;
+            println!(
+                "level {level}, at least {mib} MiB: peak {peak:.1} MiB, {:?}",
+                ran.wall
+            );
+            peaks.push(peak);
+        }
+    }
+    assert!(peaks.iter().all(|peak| *peak <= 40.0), "{peaks:?}");
+    assert!(
+        peaks[1] <= peaks[0] + 4.0,
+        "it grows with the database: {peaks:?}"
     );
 }

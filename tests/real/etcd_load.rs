@@ -22,22 +22,25 @@ pub async fn client(cluster: &Cluster, member: usize) -> Client {
 /// Puts `count` keys `/registry/pods/default/p<n>` with values of `size` bytes that do not
 /// compress.
 pub async fn fill(client: &Client, count: usize, size: usize) {
-    let batches = (0..count).step_by(BATCH);
-    let puts = batches.map(|first| {
+    let puts = (0..count).map(|n| (format!("/registry/pods/default/p{n:08}"), noise(n, size)));
+    put_all(client, puts).await;
+}
+
+/// Puts them, many in a transaction, eight transactions at a time.
+pub async fn put_all(client: &Client, mut puts: impl Iterator<Item = (String, Vec<u8>)>) {
+    let batches = std::iter::from_fn(|| {
+        let ops: Vec<_> = puts.by_ref().take(BATCH).collect();
+        (!ops.is_empty()).then_some(ops)
+    });
+    let sent = batches.map(|ops| {
         let mut client = client.clone();
-        let numbers = first..count.min(first + BATCH);
-        let ops: Vec<_> = numbers
-            .map(|n| {
-                TxnOp::put(
-                    format!("/registry/pods/default/p{n:08}"),
-                    noise(n, size),
-                    None,
-                )
-            })
+        let ops: Vec<_> = ops
+            .into_iter()
+            .map(|(k, v)| TxnOp::put(k, v, None))
             .collect();
         async move { client.txn(Txn::new().and_then(ops)).await.map(drop) }
     });
-    let mut running = futures_util::stream::iter(puts).buffer_unordered(8);
+    let mut running = futures_util::stream::iter(sent).buffer_unordered(8);
     while let Some(done) = running.next().await {
         done.unwrap();
     }

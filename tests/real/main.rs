@@ -10,6 +10,7 @@
 )]
 
 mod apiserver;
+mod backup_binary;
 mod backup_daemon;
 mod backup_rehearse;
 mod backup_restore;
@@ -17,6 +18,7 @@ mod backup_take;
 mod backup_take_members;
 mod backup_take_streams;
 mod backup_targets;
+mod backup_verify;
 mod containerd;
 mod containerd_process;
 mod control_plane;

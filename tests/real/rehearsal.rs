@@ -30,17 +30,22 @@ struct Stored {
     value: ByteString,
 }
 
-/// Puts objects into the cluster: config maps of `size` bytes, a plain Secret, one that is gone
-/// again, keys that are no objects; `encrypted`: those that an API server has encrypted.
-pub async fn fill(cluster: &Cluster, objects: usize, size: usize, encrypted: bool) {
+/// A client of the first member.
+pub async fn client(cluster: &Cluster) -> Client {
     let read = |name: &str| std::fs::read(cluster.path(name)).unwrap();
     let tls = TlsOptions::new()
         .ca_certificate(Certificate::from_pem(read("ca.crt")))
         .identity(Identity::from_pem(read("client.crt"), read("client.key")));
     let options = ConnectOptions::new().with_tls(tls);
-    let mut client = Client::connect([cluster.endpoint(0)], Some(options))
+    Client::connect([cluster.endpoint(0)], Some(options))
         .await
-        .unwrap();
+        .unwrap()
+}
+
+/// Puts objects into the cluster: config maps of `size` bytes, a plain Secret, one that is gone
+/// again, keys that are no objects; `encrypted`: those that an API server has encrypted.
+pub async fn fill(cluster: &Cluster, objects: usize, size: usize, encrypted: bool) {
+    let mut client = client(cluster).await;
     for number in 0..objects {
         let name = format!("m{number}");
         let key = format!("/registry/configmaps/default/{name}");
@@ -125,12 +130,19 @@ impl Node {
         let id = BackupId::parse(ID).unwrap();
         let writer = BundleWriter::begin(&node.backups(), &id).unwrap();
         let mut sink = writer.snapshot_sink(level).unwrap();
-        let mut bytes = Vec::new();
-        File::open(&saved).unwrap().read_to_end(&mut bytes).unwrap();
-        if let Some(damage) = flaw.snapshot {
-            damage(&mut bytes);
+        let mut file = File::open(&saved).unwrap();
+        match flaw.snapshot {
+            Some(damage) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).unwrap();
+                damage(&mut bytes);
+                sink.push(&bytes).unwrap();
+            }
+            None => {
+                std::io::copy(&mut file, &mut sink).unwrap();
+            }
         }
-        sink.push(&bytes).unwrap();
+        std::fs::remove_file(&saved).unwrap();
         let mut parts = vec![sink.finish().unwrap()];
         let etc = node.path("etc");
         std::fs::create_dir(&etc).unwrap();
@@ -230,7 +242,7 @@ impl Node {
             let ours = words.contains("rekindle-reaper") && words.contains(&scratch);
             ours.then(|| process.file_name().to_str()?.parse().ok())?
         });
-        reaper.filter_map(rustix::process::Pid::from_raw).next()
+        reaper.into_iter().find_map(rustix::process::Pid::from_raw)
     }
 
     fn processes(&self) -> Vec<String> {

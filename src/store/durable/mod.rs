@@ -23,8 +23,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::error::DurableError;
-pub use self::stream::{DurableFile, nameless, own, settle};
 pub use self::parts::PartialFile;
+pub use self::stream::{DurableFile, nameless, own, settle};
 pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
