@@ -12,6 +12,9 @@
 mod apiserver;
 mod backup_restore;
 mod backup_targets;
+mod backup_targets_directory;
+mod backup_targets_kills;
+mod backup_targets_queue;
 mod containerd;
 mod containerd_process;
 mod control_plane;
