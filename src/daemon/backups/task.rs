@@ -322,7 +322,10 @@ impl Task {
             );
             refused(reason, true)
         } else {
-            Ok(self.begin(&settings, Work::Backup, Trigger::Asked))
+            let run = self.begin(&settings, Work::Backup, Trigger::Asked);
+            // Who is answered may look at once how far it is.
+            self.turn().await;
+            Ok(run)
         };
         // Who asked may be gone; the backup goes on.
         let _gone = asked.send(answer);
