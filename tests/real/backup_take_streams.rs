@@ -116,23 +116,23 @@ async fn b11_memory_is_constant() {
     let cluster = Cluster::start_with("3.5", 1, &["--unsafe-no-fsync"]).await;
     let client = client(&cluster, 0).await;
     let mut peaks = Vec::new();
-    for level in [0, 1] {
-        for mib in [20, 300] {
-            fill(&client, mib * MIB / VALUE, VALUE).await;
-            let machine = Machine::new(&cluster, &[0], level);
-            let ran = machine.backup();
-            assert!(ran.success, "{}", ran.stderr);
-            let peak = ran.peak_kib as f64 / 1024.0;
-            println!(
-                "level {level}, at least {mib} MiB: peak {peak:.1} MiB, {:?}",
-                ran.wall
-            );
-            peaks.push(peak);
-        }
+    for (mib, level) in [(20, 0), (300, 0), (300, 1)] {
+        fill(&client, mib * MIB / VALUE, VALUE).await;
+        let machine = Machine::new(&cluster, &[0], level);
+        let ran = machine.backup();
+        assert!(ran.success, "{}", ran.stderr);
+        let peak = ran.peak_kib as f64 / 1024.0;
+        println!(
+            "level {level}, {mib} MiB or more: peak {peak:.1} MiB, {:?}",
+            ran.wall
+        );
+        peaks.push(peak);
     }
-    assert!(peaks.iter().all(|peak| *peak <= 40.0), "{peaks:?}");
     assert!(
-        peaks[1] <= peaks[0] + 4.0,
+        peaks.iter().all(|peak| *peak <= peaks[0] + 4.0),
         "it grows with the database: {peaks:?}"
     );
+    // A program that is not optimized is itself some 20 MiB larger.
+    let goal = if cfg!(debug_assertions) { 60.0 } else { 40.0 };
+    assert!(peaks.iter().all(|peak| *peak <= goal), "{peaks:?}");
 }
