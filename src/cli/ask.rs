@@ -22,7 +22,6 @@ use crate::store::state;
 pub struct Places {
     socket: PathBuf,
     state_dir: PathBuf,
-    node_name: String,
 }
 
 impl Places {
@@ -42,12 +41,10 @@ impl Places {
             Some(settings) => Self {
                 socket: socket.unwrap_or(settings.socket.path),
                 state_dir: settings.paths.state_dir,
-                node_name: settings.node.name,
             },
             None => Self {
                 socket: socket.unwrap_or_default(),
                 state_dir: "/var/lib/rekindle".into(),
-                node_name: String::new(),
             },
         })
     }
@@ -105,7 +102,7 @@ impl Places {
             });
         };
         let report = remembered(id, memory);
-        let revisions = Revisions::new(&self.state_dir, &self.node_name);
+        let revisions = Revisions::new(&self.state_dir);
         let (good, candidate) = (report.good.as_ref(), report.candidate.as_ref());
         Ok(wire::Checkpoint {
             details: details::read(&revisions, id, good, candidate),
@@ -127,16 +124,16 @@ impl Places {
             Ok(_) => {}
             Err(_) => return Err(error.into()),
         }
-        match state::load(&self.state_dir) {
-            Ok(loaded) => {
+        match state::peek(&self.state_dir) {
+            Ok((stored, problems)) => {
                 out.note(&format!("note: {}", chain(&error)));
                 out.note(&format!(
                     "note: read from {place}: what ran last, not what runs now"
                 ));
-                for problem in loaded.problems {
+                for problem in problems {
                     out.note(&format!("note: {problem}"));
                 }
-                Ok(loaded.stored.checkpoints)
+                Ok(stored.checkpoints)
             }
             Err(unreadable) => {
                 out.note(&format!("note: {place}: {}", chain(&unreadable)));

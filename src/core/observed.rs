@@ -61,7 +61,8 @@ pub struct ContainerSeen {
     pub name: String,
     /// What its task does.
     pub task: TaskState,
-    /// Process id of a running task in the daemon's pid namespace; 0 where there is none.
+    /// Process id of a running task in the daemon's pid namespace; 0 where there is none. For
+    /// people and tests: no decision uses it.
     pub pid: u32,
 }
 
@@ -110,8 +111,6 @@ pub struct PodSeen {
     pub finished: bool,
     /// Has a deletion timestamp.
     pub deleting: bool,
-    /// Uses the host's network, so its copy fights for the same ports.
-    pub host_network: bool,
 }
 
 /// The static pod directory.
@@ -192,8 +191,6 @@ pub enum ImagePresence {
 /// What decisions need to know of a stored revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionFacts {
-    /// Namespace and name (with the `-<node>` suffix) of the static pod it becomes.
-    pub static_pod: (String, String),
     /// Host network: may run on our own engine, and its copy wants the same ports.
     pub host_network: bool,
     /// Copy and parent may listen on one port together (`--permit-port-sharing` of

@@ -64,10 +64,7 @@ pub async fn run(
     let (mut publisher, published) = Publisher::new();
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let revisions = Arc::new(Revisions::new(
-        &settings.paths.state_dir,
-        &settings.node.name,
-    ));
+    let revisions = Arc::new(Revisions::new(&settings.paths.state_dir));
     let (door, asked) = backups::Door::new();
     socket::open(&settings, published, revisions, door, &stop).await?;
     let mut notifier = Notifier::new();

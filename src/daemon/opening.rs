@@ -45,7 +45,7 @@ pub(super) async fn open(
     notifier: &mut Notifier,
 ) -> Result<Loop, ShutDown> {
     let node_name = settings.node.name.clone();
-    let revisions = Arc::new(Revisions::new(&settings.paths.state_dir, &node_name));
+    let revisions = Arc::new(Revisions::new(&settings.paths.state_dir));
     let dir = Arc::new(ManifestDir::new(
         &settings.paths.manifest_dir,
         &settings.paths.manifest_staging_dir,

@@ -167,7 +167,7 @@ impl EngineHandle {
             return Err(Error::Unknown(unseen));
         }
         let config = shared.workshop.config.clone();
-        if let Some(reason) = facts(&pod, &config.node_name).engine_refusal {
+        if let Some(reason) = facts(&pod).engine_refusal {
             return Err(Error::Refused(reason));
         }
         let mut pods = shared.pods.lock().await;
@@ -248,7 +248,10 @@ impl Shared {
                 pods.remove(&id);
                 shared.board.remove(&id);
                 drop(pods);
-                tracing::info!(checkpoint = id.as_str(), "pod of our own engine is gone");
+                tracing::info!(
+                    checkpoint = id.as_str(),
+                    "its pod of our own engine has ended"
+                );
             }
         });
     }

@@ -25,7 +25,6 @@ const DAMAGED: &str = "damaged";
 #[derive(Debug, Clone)]
 pub struct Revisions {
     state_dir: PathBuf,
-    node_name: String,
 }
 
 /// What is whole on disk.
@@ -84,13 +83,11 @@ impl StoreError {
 }
 
 impl Revisions {
-    /// The store below `state_dir`, for the node that the kubelet registers as `node_name`.
-    /// Touches nothing: see [`Revisions::prepare`].
+    /// The store below `state_dir`. Touches nothing: see [`Revisions::prepare`].
     #[must_use]
-    pub fn new(state_dir: impl Into<PathBuf>, node_name: impl Into<String>) -> Self {
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {
             state_dir: state_dir.into(),
-            node_name: node_name.into(),
         }
     }
 
@@ -170,41 +167,13 @@ impl Revisions {
                 .sub(&name)
                 .and_then(|dir| Ok((dir.names()?, dir)));
             match listed {
-                Ok((names, dir)) => self.scan_one(&id, &dir, names, &mut scan),
+                Ok((names, dir)) => scan_one(&id, &dir, names, &mut scan),
                 Err(error) => scan
                     .problems
                     .push(format!("checkpoint {id}: {}", chain(&error))),
             }
         }
         Ok(scan)
-    }
-
-    fn scan_one(&self, id: &CheckpointId, dir: &Dir, names: Vec<String>, scan: &mut Scan) {
-        for name in names.into_iter().filter(|name| name != GOOD) {
-            let Ok(revision) = RevisionId::parse(&name) else {
-                let path = dir.path().display();
-                scan.problems
-                    .push(format!("{path} holds {name:?}, which is no revision"));
-                continue;
-            };
-            let opened = dir.sub(&name).map_err(Damage::from);
-            match opened.and_then(|dir| inventory::verify(&dir, id, &revision)) {
-                Ok(whole) => {
-                    for stray in whole.strays {
-                        let text = format!("{id} {revision}: {stray:?} does not belong there");
-                        scan.problems.push(text);
-                    }
-                    let facts = facts(&whole.pod, &self.node_name);
-                    let revisions = scan.by_checkpoint.entry(id.clone()).or_default();
-                    revisions.insert(revision, facts);
-                }
-                Err(damage) => {
-                    let text =
-                        format!("revision {revision} of {id} is damaged: {}", chain(&damage));
-                    scan.problems.push(text);
-                }
-            }
-        }
     }
 
     /// The static pod of a revision, checked whole again; its host paths hold the placeholder.
@@ -276,6 +245,33 @@ impl Revisions {
         Dir::open(&self.state_dir)?
             .sub(CHECKPOINTS)?
             .sub(id.as_str())
+    }
+}
+
+fn scan_one(id: &CheckpointId, dir: &Dir, names: Vec<String>, scan: &mut Scan) {
+    for name in names.into_iter().filter(|name| name != GOOD) {
+        let Ok(revision) = RevisionId::parse(&name) else {
+            let path = dir.path().display();
+            scan.problems
+                .push(format!("{path} holds {name:?}, which is no revision"));
+            continue;
+        };
+        let opened = dir.sub(&name).map_err(Damage::from);
+        match opened.and_then(|dir| inventory::verify(&dir, id, &revision)) {
+            Ok(whole) => {
+                for stray in whole.strays {
+                    let text = format!("{id} {revision}: {stray:?} does not belong there");
+                    scan.problems.push(text);
+                }
+                let facts = facts(&whole.pod);
+                let revisions = scan.by_checkpoint.entry(id.clone()).or_default();
+                revisions.insert(revision, facts);
+            }
+            Err(damage) => {
+                let text = format!("revision {revision} of {id} is damaged: {}", chain(&damage));
+                scan.problems.push(text);
+            }
+        }
     }
 }
 

@@ -81,13 +81,7 @@ enum Generation {
 /// committed either: there is no [`StateFile`]. A directory that is not there is a first start.
 pub fn load(state_dir: &Path) -> Result<Loaded, StateError> {
     let mut problems = Vec::new();
-    let mut stored = Stored::default();
-    let mut generation = 0;
-    match Dir::open(state_dir) {
-        Err(error) if error.is_absent() => {}
-        Err(error) => return Err(error.into()),
-        Ok(root) => (stored, generation) = load_from(&root, &mut problems)?,
-    }
+    let (stored, generation) = newest(state_dir, move_aside, &mut problems)?;
     let file = StateFile {
         state_dir: state_dir.to_owned(),
         written: Mutex::new(Written {
@@ -103,7 +97,37 @@ pub fn load(state_dir: &Path) -> Result<Loaded, StateError> {
     })
 }
 
-fn load_from(root: &Dir, problems: &mut Vec<String>) -> Result<(Stored, u64), StateError> {
+/// What [`load`] would load, with the problems; changes nothing on disk. For a reader beside a
+/// daemon.
+///
+/// # Errors
+/// As [`load`].
+pub fn peek(state_dir: &Path) -> Result<(Stored, Vec<String>), StateError> {
+    let mut problems = Vec::new();
+    let leave = |_: &Dir, _: &str| "the daemon will move it aside when it starts".to_owned();
+    let (stored, _) = newest(state_dir, leave, &mut problems)?;
+    Ok((stored, problems))
+}
+
+/// The newest usable memory with its generation. `damaged` deals with a damaged file and says what
+/// became of it.
+fn newest(
+    state_dir: &Path,
+    damaged: impl Fn(&Dir, &str) -> String,
+    problems: &mut Vec<String>,
+) -> Result<(Stored, u64), StateError> {
+    match Dir::open(state_dir) {
+        Err(error) if error.is_absent() => Ok((Stored::default(), 0)),
+        Err(error) => Err(error.into()),
+        Ok(root) => load_from(&root, damaged, problems),
+    }
+}
+
+fn load_from(
+    root: &Dir,
+    damaged: impl Fn(&Dir, &str) -> String,
+    problems: &mut Vec<String>,
+) -> Result<(Stored, u64), StateError> {
     let names = root.names()?;
     let mut newest: Option<(Stored, u64)> = None;
     let mut lost = names.iter().any(|name| name.starts_with(DAMAGED));
@@ -117,7 +141,7 @@ fn load_from(root: &Dir, problems: &mut Vec<String>) -> Result<(Stored, u64), St
             Generation::Absent => {}
             Generation::Damaged(why) => {
                 lost = true;
-                let aside = move_aside(root, name);
+                let aside = damaged(root, name);
                 problems.push(format!("{name} was unusable: {why}; {aside}"));
             }
         }

@@ -90,7 +90,7 @@ impl Served {
         let (door, asked) = Door::new();
         let handle = Handle {
             published: receiver,
-            revisions: Arc::new(Revisions::new(dir.path().join("state"), "master-0")),
+            revisions: Arc::new(Revisions::new(dir.path().join("state"))),
             backups: door,
         };
         let limits = Limits {
@@ -252,7 +252,7 @@ async fn metrics_over_tcp_serve_nothing_else() {
     let address = listener.local_addr().unwrap();
     let handle = Handle {
         published: served.sender.subscribe(),
-        revisions: Arc::new(Revisions::new("/nonexistent", "master-0")),
+        revisions: Arc::new(Revisions::new("/nonexistent")),
         backups: Door::new().0,
     };
     let limits = Limits {

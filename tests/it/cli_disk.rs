@@ -149,3 +149,21 @@ fn a_damaged_revision_is_a_problem_and_no_panic() {
     assert!(shown.contains("problem: "), "{shown}");
     assert_eq!(disk.run(&["checkpoint", "diff", ID]).status.code(), Some(1));
 }
+
+#[test]
+fn reading_a_damaged_state_changes_nothing_on_disk() {
+    let disk = Disk::new();
+    let state = disk.dir.path().join("state");
+    crate::store_samples::overwrite(&state.join("state.json"), b"rot");
+    let listing = || {
+        let entries = std::fs::read_dir(&state).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = listing();
+    let listed = disk.read(&["checkpoint", "list"]);
+    assert!(listed.contains(ID), "{listed}");
+    assert_eq!(before, listing());
+    assert_eq!(std::fs::read(state.join("state.json")).unwrap(), b"rot");
+}

@@ -116,7 +116,7 @@ impl Traveller {
         let state_dir = dir.join("state");
         let manifests = ManifestDir::new(dir.join("manifests"), dir.join("manifests-staging"));
         let loaded = load(&state_dir).unwrap();
-        let revisions = Revisions::new(state_dir, "master-1");
+        let revisions = Revisions::new(state_dir);
         let traveller = Self {
             dir: dir.to_owned(),
             revisions,

@@ -71,7 +71,7 @@ fn d02_a_full_disk_costs_nothing_that_was_stored() {
         return;
     };
     let state_dir = disk.join("state");
-    let revisions = Revisions::new(&state_dir, "master-1");
+    let revisions = Revisions::new(&state_dir);
     revisions.prepare().unwrap();
     let state = load(&state_dir).unwrap().file;
     revisions.store(&rendered("api", 'a')).unwrap();
@@ -164,7 +164,7 @@ fn d02_a_read_only_disk_is_read_and_said() {
         return;
     };
     let state_dir = disk.join("state");
-    let revisions = Revisions::new(&state_dir, "master-1");
+    let revisions = Revisions::new(&state_dir);
     revisions.prepare().unwrap();
     let state = load(&state_dir).unwrap().file;
     revisions.store(&rendered("api", 'a')).unwrap();

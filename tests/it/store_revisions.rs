@@ -18,11 +18,6 @@ fn a_stored_revision_is_found_whole() {
     let scan = revisions.scan().unwrap();
     assert_eq!(scan.problems, Vec::<String>::new());
     let facts = &scan.by_checkpoint[&id("api")][&revision('a')];
-    let static_pod = (
-        "kube-system".to_owned(),
-        "kube-apiserver-master-1".to_owned(),
-    );
-    assert_eq!(facts.static_pod, static_pod);
     assert_eq!(facts.images, ["kube-apiserver:v1.20.2"]);
     let pod = revisions
         .verified_manifest(&id("api"), &revision('a'))
@@ -232,7 +227,7 @@ fn a_removed_checkpoint_is_moved_aside_in_place_of_an_older_one() {
 #[test]
 fn a_store_that_cannot_be_listed_is_unknown() {
     let dir = tempfile::tempdir().unwrap();
-    let revisions = Revisions::new(dir.path().join("state"), "master-1");
+    let revisions = Revisions::new(dir.path().join("state"));
     assert!(matches!(revisions.scan(), Err(StoreError::Read(_))));
     revisions.prepare().unwrap();
     assert!(revisions.scan().unwrap().by_checkpoint.is_empty());

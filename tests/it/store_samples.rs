@@ -126,7 +126,7 @@ pub fn stored(name: &str, good: Option<char>, count: u64) -> Stored {
 /// A prepared store in a directory of its own.
 pub fn store() -> (TempDir, Revisions) {
     let dir = tempfile::tempdir().unwrap();
-    let revisions = Revisions::new(dir.path().join("state"), "master-1");
+    let revisions = Revisions::new(dir.path().join("state"));
     revisions.prepare().unwrap();
     (dir, revisions)
 }

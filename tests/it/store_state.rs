@@ -303,7 +303,7 @@ fn c12_what_a_removed_package_leaves_is_all_that_is_needed() {
         .status();
     assert!(copied.unwrap().success());
     assert_eq!(load(&restored).unwrap().stored, two);
-    let moved = rekindle::store::revisions::Revisions::new(&restored, "master-2");
+    let moved = rekindle::store::revisions::Revisions::new(&restored);
     let scan = moved.scan().unwrap();
     assert_eq!(scan.problems, Vec::<String>::new());
     assert_eq!(scan.by_checkpoint[&id("api")].len(), 2);

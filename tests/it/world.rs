@@ -71,7 +71,6 @@ pub(crate) fn policy() -> Policy {
 
 pub(crate) fn facts() -> RevisionFacts {
     RevisionFacts {
-        static_pod: ("kube-system".into(), "copy-node1".into()),
         host_network: true,
         shares_ports: false,
         containers: vec!["main".into()],
@@ -371,6 +370,5 @@ pub(crate) fn seen(pod: &PodRef, parent_of: Option<&str>) -> PodSeen {
         ready: true,
         finished: false,
         deleting: false,
-        host_network: true,
     }
 }

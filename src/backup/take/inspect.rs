@@ -93,6 +93,7 @@ fn verify(
     let options = Options {
         prefix: &prefix,
         unfinished: true,
+        raw: false,
         named: Some(&named),
     };
     let mut found = verify::verify_with(plain.path(), &options, progress)?;

@@ -3,6 +3,7 @@
 
 pub mod list;
 pub mod now;
+pub mod prune;
 pub mod rehearse;
 pub mod restore;
 pub mod show;
@@ -34,6 +35,9 @@ pub enum Command {
     /// Prove that a backup restores, by restoring it
     #[command(after_help = rehearse::EXAMPLES)]
     Rehearse(rehearse::Options),
+    /// Remove backups that no rule keeps, or those that are named
+    #[command(after_help = prune::EXAMPLES)]
+    Prune(prune::Options),
     /// Make an etcd data directory of a backup
     #[command(after_help = restore::EXAMPLES)]
     Restore(restore::Options),
@@ -50,6 +54,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::Show(options) => show::run(global, &options, out),
         Command::Verify(options) => verify::run(global, &options, out),
         Command::Rehearse(options) => rehearse::run(global, &options, out),
+        Command::Prune(options) => prune::run(global, &options, out),
         Command::Restore(options) => restore::run(global, &options, out),
     }
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use super::names::mirror_name;
 use super::needs::all_containers;
 use super::volumes::kinds;
 use crate::core::observed::RevisionFacts;
 
 /// Facts of a rendered or stored static pod on the node `node_name`.
 #[must_use]
-pub fn facts(static_pod: &Pod, node_name: &str) -> RevisionFacts {
-    let meta = &static_pod.metadata;
-    let name = meta.name.as_deref().unwrap_or_default();
+pub fn facts(static_pod: &Pod) -> RevisionFacts {
     let spec = static_pod.spec.as_ref();
     let images: BTreeSet<String> = spec
         .into_iter()
@@ -22,10 +19,6 @@ pub fn facts(static_pod: &Pod, node_name: &str) -> RevisionFacts {
         .collect();
     let reasons = spec.map_or_else(|| vec!["it has no spec".to_owned()], engine_refusals);
     RevisionFacts {
-        static_pod: (
-            meta.namespace.as_deref().unwrap_or("default").to_owned(),
-            mirror_name(name, node_name),
-        ),
         host_network: spec.and_then(|spec| spec.host_network) == Some(true),
         shares_ports: spec.is_some_and(|spec| spec.containers.iter().any(shares_ports)),
         containers: spec

@@ -79,7 +79,6 @@ pub fn listed(pod: &Pod) -> ListedPod {
     let status = pod.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref());
     let phase = status.and_then(|status| status.phase.as_deref());
-    let spec = pod.spec.as_ref();
     let seen = PodSeen {
         pod: PodRef {
             namespace: pod
@@ -98,7 +97,6 @@ pub fn listed(pod: &Pod) -> ListedPod {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
         deleting: pod.metadata.deletion_timestamp.is_some(),
-        host_network: spec.and_then(|spec| spec.host_network) == Some(true),
     };
     assemble(seen, checkpoint_id(pod), || Ok((pod.clone(), Vec::new())))
         .unwrap_or_else(|never: std::convert::Infallible| match never {})
@@ -152,7 +150,6 @@ fn item(index: usize, raw: &RawValue) -> Result<ListedPod, ListError> {
             .any(|condition| condition.of == "Ready" && condition.status == "True"),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
         deleting: meta.deletion_timestamp.is_some(),
-        host_network: item.spec.unwrap_or_default().host_network == Some(true),
     };
     assemble(seen, meta.checkpoint_id(), || {
         let pod: Pod = serde_json::from_str(raw.get())?;
@@ -189,7 +186,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
 struct Item<'a> {
     #[serde(borrow)]
     metadata: Meta<'a>,
-    spec: Option<Spec>,
     #[serde(borrow)]
     status: Option<Status<'a>>,
 }
@@ -225,12 +221,6 @@ struct Owner<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     controller: Option<bool>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    host_network: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
