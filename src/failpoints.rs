@@ -40,6 +40,11 @@ pub const ALL: &[&str] = &[
     "stream.renamed",
     "stream.rename-synced",
     "stream.nameless-created",
+    "parts.begun",
+    "parts.written",
+    "parts.synced",
+    "parts.named",
+    "parts.finished",
     "bundle.begun",
     "bundle.part-finished",
     "bundle.manifest-written",
@@ -52,6 +57,12 @@ pub const ALL: &[&str] = &[
     "rehearse.etcd-started",
     "rehearse.reading",
     "rehearse.read",
+    "upload.noted",
+    "upload.object-done",
+    "upload.part-sent",
+    "upload.begun",
+    "upload.completed",
+    "upload.catalogued",
     "index.damaged-moved",
     "index.updated",
     "restore.staged",
@@ -75,6 +86,8 @@ pub const ALL: &[&str] = &[
     "action.ended",
     "high-water.damaged-moved",
     "high-water.recorded",
+    "prune.discarded",
+    "prune.forgotten",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -32,6 +32,8 @@
 //! | API server | [`apiserver`]: the pods of this node, their Secrets and ConfigMaps, by watch |
 //! | disk | [`store`]: the one writer of files, the state, the revisions |
 //! | probes | [`probe`] |
+//! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
+//! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -54,6 +56,24 @@
 //! The API server goes first, at activation and at hand-over: the others can do nothing without
 //! it and only take its processor time. Where the kubelet answers, their parents usually come by
 //! themselves once the API server serves, and their checkpoints need not start at all.
+//!
+//! ## Backups
+//!
+//! ```text
+//!  schedule or `backup now` ─► choose a member ─► stream to ID.part ─► verify ─► seal: ID
+//!                                                                                  │
+//!          restore ◄─── verify, signature ◄──── targets (S3, file) ◄── copy ◄──────┼─► rehearse
+//!                                                                                  └─► prune
+//! ```
+//!
+//! A backup is a directory, the *bundle*: the etcd snapshot, a tar of the host's files, a manifest
+//! with the digest of each, and a signature over the manifest ([`backup::bundle`]). It has its
+//! name only when all of it is verified and on the disk. The backups run beside the loop
+//! ([`daemon::backups`]), which waits for nothing of theirs; every step works without the daemon
+//! too, under the same locks. What a node knows beside its bundles is the index
+//! ([`backup::index`]), which can be lost. When one is due and which are kept is decided in
+//! [`core::backup`]. A backup counts only once it was *rehearsed*: restored, an etcd started on
+//! it, everything read back ([`backup::rehearse`]).
 //!
 //! ## Invariants
 //!
@@ -86,8 +106,8 @@
 //!
 //! ## What is not here yet
 //!
-//! Backups, `recover`, `start`, `cleanup` and recovery mode have their places in the design and no
-//! code yet.
+//! `recover`, `start`, `cleanup` and recovery mode have their places in the design and no code
+//! yet.
 
 pub mod api;
 pub mod apiserver;
