@@ -89,7 +89,7 @@ pub fn encryption_files(settings: &Settings) -> Vec<PathBuf> {
         return vec![path.clone()];
     }
     let mut texts = manifests(&settings.paths.manifest_dir);
-    let revisions = Revisions::new(&settings.paths.state_dir, &settings.node.name);
+    let revisions = Revisions::new(&settings.paths.state_dir);
     if let Ok(scan) = revisions.scan() {
         for (id, known) in scan.by_checkpoint {
             let pods = known
