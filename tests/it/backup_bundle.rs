@@ -159,6 +159,7 @@ fn b02_part_is_never_a_backup() {
     );
     assert_eq!(names(&node.backups()), [whole.manifest().id.as_str()]);
     // A `.part` that was renamed by hand is refused by its manifest's name.
+    #[expect(clippy::disallowed_methods, reason = "what a person would do")]
     std::fs::rename(whole.path(), node.backups().join(id.as_str())).unwrap();
     let error = Bundle::open(&node.backups().join(id.as_str())).unwrap_err();
     assert!(error.to_string().contains("its manifest is of"), "{error}");

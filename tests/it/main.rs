@@ -45,6 +45,8 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
+mod failpoints_backup_power;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;

@@ -42,6 +42,7 @@ impl Lost {
         for member in 0..members {
             cluster.kill(member);
             let data = cluster.data_dir(member);
+            #[expect(clippy::disallowed_methods, reason = "a test's own file")]
             std::fs::rename(&data, data.with_extension("old")).unwrap();
         }
         let config = dir.path().join("config.toml");

@@ -83,7 +83,7 @@ fn target(r: &mut Reader, name: String) -> TargetSettings {
             "prune",
             "Copies are deleted with the local backups that retention prunes.",
         ),
-        true,
+        false,
     );
     let deadline = r.seconds(
         key(
