@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod high_water;
 pub mod index;
 pub mod progress;
+pub mod prune;
 pub mod rehearse;
 pub mod restore;
 pub mod signing;

@@ -205,12 +205,7 @@ impl Trust {
     /// # Errors
     /// Where a file of `extra` is no key, or the own key is there and cannot be read.
     pub fn of(state_dir: &Path, extra: &[PathBuf]) -> Result<Self, KeyError> {
-        let mut keys = Vec::new();
-        match Dir::open(&state_dir.join(STATE)).and_then(|dir| dir.read(PUBLIC, LIMIT)) {
-            Ok((bytes, _)) => keys.extend(parse_all(&bytes, &state_dir.join(STATE).join(PUBLIC))?),
-            Err(error) if error.is_absent() => {}
-            Err(error) => return Err(error.into()),
-        }
+        let mut keys = own(&state_dir.join(STATE))?;
         for path in extra {
             let bytes = read(path)?;
             keys.extend(parse_all(&bytes, path)?);
@@ -243,6 +238,21 @@ impl Trust {
             .verify(&[CONTEXT, manifest].concat(), &bytes)
             .map_err(|_| SignatureError::Wrong)?;
         Ok(key)
+    }
+}
+
+/// The public key of this node, of the private one where only that is there.
+fn own(place: &Path) -> Result<Vec<PublicKey>, KeyError> {
+    let read = |name| Dir::open(place).and_then(|dir| dir.read(name, LIMIT));
+    match read(PUBLIC) {
+        Ok((bytes, _)) => return parse_all(&bytes, &place.join(PUBLIC)),
+        Err(error) if error.is_absent() => {}
+        Err(error) => return Err(error.into()),
+    }
+    match read(PRIVATE) {
+        Ok((bytes, _)) => Ok(vec![Signer::of(&bytes, place)?.public]),
+        Err(error) if error.is_absent() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Request {
     pub trigger: Trigger,
     /// Which members are good enough.
     pub allow: Allow,
+    /// The API server's prefix of keys (`--etcd-prefix`), as `/registry`: what is counted by
+    /// resource lies below.
+    pub prefix: String,
     /// Of zstd, 1 to 19; 0: not compressed.
     pub compression_level: i32,
     /// So many bytes of the file system stay free (scenario B03).

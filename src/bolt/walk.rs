@@ -77,6 +77,9 @@ pub struct Pages {
     pub free: u64,
     /// The freelist is written, and agrees.
     pub freelist_written: bool,
+    /// Keys of branches that are not the first key of their child, only smaller: legal, though
+    /// bbolt's `node.spill` writes them equal.
+    pub loose_branch_keys: u64,
 }
 
 /// A walk over a database. Walk every bucket, then [`Walk::finish`].
@@ -98,6 +101,8 @@ struct Order {
     /// which the next may equal.
     strict: bool,
     any: bool,
+    /// Keys of branches that are smaller than the first key below them.
+    loose: u64,
 }
 
 impl Order {
@@ -107,6 +112,8 @@ impl Order {
             true if self.strict => key > self.bound.as_slice(),
             true => key >= self.bound.as_slice(),
         };
+        let loose = self.any && !self.strict && key != self.bound.as_slice();
+        self.loose += u64::from(loose);
         self.bound.clear();
         self.bound.extend_from_slice(key);
         self.strict = strict;
@@ -201,6 +208,7 @@ impl<'f> Walk<'f> {
                 }
             }
             let Some(branch) = above.last_mut() else {
+                self.pages.loose_branch_keys += order.loose;
                 return Ok(found.buckets);
             };
             let place = branch.place;

@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod checkpoint_render;
 pub mod completions;
 pub mod cri_log;
+pub mod doctor;
 pub mod exit;
 pub mod logging;
 pub mod man;
@@ -80,6 +81,9 @@ enum Command {
     /// Take, look at, prove and restore backups of etcd
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Find what would go wrong in a disaster, and what to do about it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Options),
     /// Print a completion script
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
@@ -137,6 +141,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Status(options) => status::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
+        Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),
         Command::CriLog { .. } => Ok(Exit::Done),

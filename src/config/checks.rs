@@ -81,6 +81,28 @@ fn paths(reader: &mut Reader, settings: &Settings) {
             "choose a directory beside paths.manifest_dir",
         );
     }
+    let backups = &settings.backup.dir;
+    let etcd = &settings.backup.etcd_data_dir;
+    for (other, path) in [
+        ("paths.manifest_dir", &paths.manifest_dir),
+        ("etcd.data_dir", etcd),
+        ("backup.pki_dir", &settings.backup.pki_dir),
+    ] {
+        if backups.starts_with(path) {
+            reader.combination(
+                "backup.directory",
+                format!("it is inside {other}"),
+                "choose a directory of its own",
+            );
+        }
+    }
+    if paths.state_dir.starts_with(backups) {
+        reader.combination(
+            "backup.directory",
+            "it holds paths.state_dir".to_owned(),
+            "choose a directory of its own, as `backups` in the state directory",
+        );
+    }
     // `sun_path` has 108 bytes with its NUL: unix(7).
     for (key, path) in [
         ("socket.path", &settings.socket.path),

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::Mistake;
@@ -82,12 +81,12 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
         }
     }
     let mut entries = Vec::new();
-    let mut add = |section: &str, name: Option<&Name<'_>>, at: usize, value: Written| {
+    let mut add = |section: &str, name: Option<String>, at: usize, value: Written| {
         entries.push(Entry {
             file: file.to_owned(),
             line: line(at),
             section: section.to_owned(),
-            name: name.map(|name| name.get_ref().to_string()),
+            name,
             value,
         });
     };
@@ -103,18 +102,24 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
                 for (name, value) in keys {
                     let named = NAMED.contains(&(section.get_ref(), name.get_ref()));
                     if let (true, DeValue::Table(tables)) = (named, value.get_ref()) {
-                        below(
-                            &format!("{}.{}", section.get_ref(), name.get_ref()),
-                            tables,
-                            &mut add,
-                        );
+                        below((section.get_ref(), name.get_ref()), tables, &mut add);
                         continue;
                     }
                     let value = written(value.get_ref());
-                    add(section.get_ref(), Some(name), name.span().start, value);
+                    add(
+                        section.get_ref(),
+                        Some(name.get_ref().to_string()),
+                        name.span().start,
+                        value,
+                    );
                 }
             }
-            value => add("", Some(section), section.span().start, written(value)),
+            value => add(
+                "",
+                Some(section.get_ref().to_string()),
+                section.span().start,
+                written(value),
+            ),
         }
     }
     // A line that is broken already is not told a second time as a wrong value.
@@ -122,33 +127,24 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Mistake>) {
     (entries, mistakes)
 }
 
-type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
-
-/// The tables in a table of named ones.
-fn below<'a>(
-    section: &str,
-    tables: &DeTable<'a>,
-    add: &mut impl FnMut(&str, Option<&Name<'a>>, usize, Written),
+/// The tables in the table `name` of `section`, which the user names.
+fn below(
+    (section, name): (&str, &str),
+    tables: &DeTable<'_>,
+    add: &mut impl FnMut(&str, Option<String>, usize, Written),
 ) {
-    for (name, value) in tables {
+    for (table, value) in tables {
+        let at = table.span().start;
         let DeValue::Table(keys) = value.get_ref() else {
-            add(
-                section,
-                Some(name),
-                name.span().start,
-                written(value.get_ref()),
-            );
+            let name = format!("{name}.{}", table.get_ref());
+            add(section, Some(name), at, written(value.get_ref()));
             continue;
         };
-        let section = format!("{section}.{}", name.get_ref());
-        add(&section, None, name.span().start, Written::Other("a table"));
+        let section = format!("{section}.{name}.{}", table.get_ref());
+        add(&section, None, at, Written::Other("a table"));
         for (name, value) in keys {
-            add(
-                &section,
-                Some(name),
-                name.span().start,
-                written(value.get_ref()),
-            );
+            let (at, name) = (name.span().start, name.get_ref().to_string());
+            add(&section, Some(name), at, written(value.get_ref()));
         }
     }
 }

@@ -65,6 +65,20 @@ impl Reader {
         keys.any(|key| key.origin.is_some() && key.path() == path)
     }
 
+    /// Takes back the declaration of a key (`section.key`) that is not written anywhere: a table of
+    /// this kind has none.
+    pub fn take_back(&mut self, path: &str) {
+        self.declared
+            .retain(|key| key.origin.is_some() || key.path() != path);
+    }
+
+    /// Whether the table `section` is only there for the list of all keys.
+    #[must_use]
+    pub fn is_example(&self, section: &str) -> bool {
+        let mut found = self.found.iter();
+        found.any(|entry| entry.section == section && entry.line == 0)
+    }
+
     /// Whether a mistake of this key (`section.key`) is noted already.
     #[must_use]
     pub fn is_wrong(&self, path: &str) -> bool {

@@ -4,6 +4,7 @@ pub mod action;
 pub mod backup;
 mod copies;
 pub mod decide;
+pub mod doctor;
 mod explain;
 mod handover;
 pub mod id;

@@ -51,8 +51,8 @@ impl std::fmt::Display for Place<'_> {
     }
 }
 
-/// The object's place of a key below `prefix` (the API server's `--etcd-prefix`); `None`: another
-/// key.
+/// The object's place of a key below `prefix` (the API server's `--etcd-prefix`, with or without
+/// slashes at its ends); `None`: another key.
 pub fn place<'a>(key: &'a [u8], prefix: &str) -> Option<Place<'a>> {
     let words = below(key, prefix)?;
     let mut words = words.split('/');
@@ -88,8 +88,9 @@ pub fn place<'a>(key: &'a [u8], prefix: &str) -> Option<Place<'a>> {
 }
 
 fn below<'a>(key: &'a [u8], prefix: &str) -> Option<&'a str> {
-    let prefix = prefix.trim_end_matches('/').as_bytes();
-    let rest = key.strip_prefix(prefix)?.strip_prefix(b"/")?;
+    let prefix = prefix.trim_matches('/').as_bytes();
+    let rest = key.strip_prefix(b"/")?.strip_prefix(prefix)?;
+    let rest = rest.strip_prefix(b"/")?;
     let rest = std::str::from_utf8(rest).ok()?;
     (!rest.is_empty() && rest.len() <= LONGEST).then_some(rest)
 }
@@ -129,8 +130,10 @@ mod tests {
             let found = place(key.as_bytes(), "/registry").map(|place| place.to_string());
             assert_eq!(found.as_deref(), object, "{key}");
         }
-        let other = place(b"/a/b/secrets/ns/x", "/a/b/").unwrap();
-        assert_eq!(other.to_string(), "secrets ns/x");
+        for prefix in ["/a/b/", "a/b", "/a/b"] {
+            let other = place(b"/a/b/secrets/ns/x", prefix).unwrap();
+            assert_eq!(other.to_string(), "secrets ns/x");
+        }
         assert_eq!(place(b"/registry/pods/ns/\xff", "/registry"), None);
     }
 }

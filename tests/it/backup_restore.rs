@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use rekindle::backup::signing::{Signer, Trust};
 
 use crate::backup_samples::{Node, SECRET, backup_id, flip, put, take};
+use crate::store_disk::inside;
 use crate::store_samples::names;
 
 /// A program that says it can do all, and makes a data directory; the last word of its arguments
@@ -91,7 +92,7 @@ fn a_whole_backup_is_restored_with_everything_said() {
     for part in [
         "by 1000000028 = 40 (highest revision on record) - 12 (the backup's) + 1000000000",
         &node.signer().public().to_string(),
-        "trailer hash",
+        "by the trailer",
         "default=http://127.0.0.1:2380",
         "chown -R etcd:",
     ] {
@@ -162,6 +163,30 @@ fn an_empty_directory_is_taken_and_leftovers_of_a_kill_are_cleared() {
     restored(&node, &id, &[]);
     assert!(node.path("data/member/snap/db").exists());
     assert!(!node.path("data.part-0123").exists());
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_system_of_its_own_is_filled() {
+    let name = "backup_restore::a_data_directory_that_is_a_file_system_of_its_own_is_filled";
+    // Room for the log that etcd allocates; none of it is used here.
+    let Some(disk) = inside(name, "400m") else {
+        return;
+    };
+    let node = Node::new();
+    tool(node.dir.path(), "");
+    let id = node
+        .take(&backup_id(0), 3)
+        .unwrap()
+        .manifest()
+        .id
+        .to_string();
+    std::fs::remove_dir_all(node.path("data")).ok();
+    std::os::unix::fs::symlink(&disk, node.path("data")).unwrap();
+    std::fs::create_dir(disk.join("lost+found")).unwrap();
+    std::fs::create_dir_all(disk.join("restore.part-0123/data")).unwrap();
+    restored(&node, &id, &[]);
+    assert_eq!(names(&disk), ["lost+found", "member"]);
+    refused_because_there(&node, &id);
 }
 
 #[test]

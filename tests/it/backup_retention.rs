@@ -9,15 +9,7 @@ use rekindle::core::backup::retention::{Fate, Room, fates, room, size};
 
 const GIB: u64 = 1 << 30;
 
-pub const NONE: Retention = Retention {
-    last: 0,
-    hourly: 0,
-    daily: 0,
-    weekly: 0,
-    monthly: 0,
-    max_bytes: 0,
-    min_free_bytes: 0,
-};
+const NONE: Retention = Retention::NONE;
 
 fn now() -> Timestamp {
     "2026-11-24T12:00:00Z".parse().unwrap()

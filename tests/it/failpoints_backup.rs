@@ -24,14 +24,14 @@ const JOURNEY: &str = "REKINDLE_TEST_BACKUP_JOURNEY";
 const KILL_AT: &str = "REKINDLE_KILL_AT";
 
 /// Everything below one directory; every step may be repeated.
-struct Traveller {
+pub struct Traveller {
     dir: PathBuf,
     backups: PathBuf,
     index: IndexFile,
 }
 
 impl Traveller {
-    fn new(dir: &Path) -> Self {
+    pub fn new(dir: &Path) -> Self {
         let backups = dir.join("backups");
         let index = IndexFile::new(&dir.join("state"), &backups);
         Self {
@@ -50,7 +50,7 @@ impl Traveller {
     }
 
     #[expect(clippy::print_stdout, reason = "read by the process that looks on")]
-    fn travel(&self) {
+    pub fn travel(&self) {
         let done = |step: &str| println!("\ndone {step}");
         self.index.sweep().unwrap();
         sweep(&self.backups).unwrap();
@@ -109,7 +109,7 @@ impl Traveller {
     }
 
     /// Looks at what a kill left, when `done` was said by then.
-    fn look(&self, done: &[String]) {
+    pub fn look(&self, done: &[String]) {
         let did = |step: &str| done.iter().any(|done| done == step);
         let listing = list(&self.backups, &Index::default(), &[]).unwrap();
         for stray in &listing.strays {
@@ -153,7 +153,7 @@ impl Traveller {
     }
 
     /// Nothing unfinished is left anywhere.
-    fn arrived(&self) {
+    pub fn arrived(&self) {
         self.look(&["take0", "index0", "take1", "index1", "index again"].map(str::to_owned));
         assert_eq!(
             names(&self.backups),
@@ -191,7 +191,7 @@ impl Traveller {
     }
 }
 
-fn prepare(dir: &Path) {
+pub fn prepare(dir: &Path) {
     std::fs::create_dir(dir.join("host")).unwrap();
     put(&dir.join("host/file"), b"content");
     tool(dir, "");
@@ -211,7 +211,7 @@ fn the_journey_of_backups_arrives() {
 
 /// Travels in a process of its own that is killed when it passes `point` for the `time`-th time:
 /// what it had done by then, or `None` where it arrived.
-fn travel_until(dir: &Path, point: &str, time: u32) -> Option<Vec<String>> {
+pub fn travel_until(dir: &Path, point: &str, time: u32) -> Option<Vec<String>> {
     let name = "failpoints_backup::the_journey_of_backups_arrives";
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])

@@ -13,17 +13,17 @@ use crate::failpoints::{arrives, steps, travel_until};
 use crate::store_disk::inside;
 
 #[track_caller]
-fn run(program: &str, args: &[&str]) {
+pub fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {errors}");
 }
 
 /// Mounted for as long as this lives. No commit of its own by the clock: only fsync counts.
-struct Mounted<'a>(&'a str);
+pub struct Mounted<'a>(&'a str);
 
 impl<'a> Mounted<'a> {
-    fn at(image: &str, path: &'a str) -> Self {
+    pub fn at(image: &str, path: &'a str) -> Self {
         run("mount", &["-o", "loop,commit=600", image, path]);
         Self(path)
     }

@@ -18,16 +18,24 @@ mod apiserver_kubeconfig;
 mod backup_bundle;
 mod backup_disk;
 mod backup_index;
+mod backup_prune;
 mod backup_restore;
 mod backup_retention;
 mod backup_samples;
 mod backup_schedule;
+mod backup_schedule_clock;
+mod backup_verify;
+mod backup_verify_damage;
+mod bolt_file;
+mod bolt_walk;
 mod cli;
 mod cli_disk;
 mod config;
+mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;
@@ -36,7 +44,11 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
+mod failpoints_backup_power;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
+#[cfg(feature = "failpoints")]
+mod failpoints_prune;
 mod handing_over;
 mod high_water;
 mod kubelet;

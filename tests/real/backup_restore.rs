@@ -42,10 +42,14 @@ impl Lost {
         for member in 0..members {
             cluster.kill(member);
             let data = cluster.data_dir(member);
+            #[expect(clippy::disallowed_methods, reason = "a test's own file")]
             std::fs::rename(&data, data.with_extension("old")).unwrap();
         }
         let config = dir.path().join("config.toml");
-        let text = format!("[paths]\nstate_dir = \"{}\"\n", dir.path().display());
+        let state = dir.path().display();
+        let text = format!(
+            "[paths]\nstate_dir = \"{state}\"\n[backup]\ndirectory = \"{state}/backups\"\n"
+        );
         #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         std::fs::write(&config, text).unwrap();
         let config = config.to_str().unwrap().to_owned();

@@ -18,6 +18,7 @@ pub struct ControlPlane {
     binaries: PathBuf,
     pub port: u16,
     etcd_port: u16,
+    encryption: Option<PathBuf>,
     etcd: Option<Child>,
     apiserver: Option<Child>,
 }
@@ -57,6 +58,11 @@ fn free_port() -> u16 {
 impl ControlPlane {
     /// Starts both and waits until the API server is ready.
     pub async fn start() -> Self {
+        Self::start_encrypting(None).await
+    }
+
+    /// The same; the API server encrypts at rest as the file says.
+    pub async fn start_encrypting(encryption: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/certificates");
         let made = Command::new(script)
@@ -70,6 +76,7 @@ impl ControlPlane {
             binaries: binaries(),
             port: free_port(),
             etcd_port: free_port(),
+            encryption,
             etcd: None,
             apiserver: None,
             dir,
@@ -128,6 +135,10 @@ impl ControlPlane {
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
         ];
+        let encryption = self.encryption.iter();
+        let encryption =
+            encryption.map(|file| format!("--encryption-provider-config={}", file.display()));
+        let arguments: Vec<String> = arguments.into_iter().chain(encryption).collect();
         let program = self.binaries.join("kube-apiserver");
         self.apiserver = Some(self.spawn("apiserver", &program, &arguments));
         let admin = self.admin().await;
@@ -158,6 +169,19 @@ impl ControlPlane {
     /// Kills the API server at once.
     pub async fn kill_apiserver(&mut self) {
         self.apiserver.take().unwrap().kill().await.unwrap();
+    }
+
+    /// What etcd holds under a key: `etcdctl` with an argument more.
+    pub async fn etcdctl(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints=http://127.0.0.1:{}", self.etcd_port))
+            .args(arguments)
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
     }
 
     pub fn server(&self) -> String {

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::etcd_way::Way;
+
 /// Generous: the machine is shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,7 +30,17 @@ struct Member {
     peer_port: u16,
     /// `existing` for those that joined a cluster that was there.
     existing: bool,
+    /// Where its peers reach it, if not directly.
+    way: Option<Way>,
     child: Option<Child>,
+}
+
+impl Member {
+    /// What its peers know it by.
+    fn peer_url(&self) -> String {
+        let port = self.way.as_ref().map_or(self.peer_port, Way::port);
+        format!("https://127.0.0.1:{port}")
+    }
 }
 
 impl Cluster {
@@ -40,6 +52,19 @@ impl Cluster {
 
     /// The same with further arguments for each etcd.
     pub async fn start_with(version: &str, members: usize, extra: &[&str]) -> Self {
+        Self::begin(version, new_members(members, false), extra).await
+    }
+
+    /// Three members that [`Cluster::cut`] works on.
+    pub async fn start_cuttable(version: &str) -> Self {
+        let mut members = new_members(3, false);
+        for member in &mut members {
+            member.way = Some(Way::to(member.peer_port));
+        }
+        Self::begin(version, members, &[]).await
+    }
+
+    async fn begin(version: &str, members: Vec<Member>, extra: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("rekindle-etcd-")
             .tempdir()
@@ -49,9 +74,9 @@ impl Cluster {
             dir,
             binaries: binaries(version),
             extra: extra.iter().map(ToString::to_string).collect(),
-            members: new_members(members, false),
+            members,
         };
-        for member in 0..members {
+        for member in 0..cluster.members.len() {
             cluster.run(member);
         }
         cluster.healthy().await;
@@ -109,6 +134,14 @@ impl Cluster {
         self.healthy().await;
     }
 
+    /// Cuts all members off from each other; their clients do not notice. Only for
+    /// [`Cluster::start_cuttable`].
+    pub fn cut(&self) {
+        for member in &self.members {
+            member.way.as_ref().unwrap().cut();
+        }
+    }
+
     /// Starts every member that does not run, each on its data.
     pub async fn restart_all(&mut self) {
         for member in 0..self.members.len() {
@@ -129,7 +162,7 @@ impl Cluster {
         let number = self.members.len();
         let mut learner = new_members(1, true).remove(0);
         learner.existing = true;
-        let peer = format!("--peer-urls=https://127.0.0.1:{}", learner.peer_port);
+        let peer = format!("--peer-urls={}", learner.peer_url());
         let name = format!("m{number}");
         let endpoint = self.endpoint(0);
         // Refused for some seconds after a member has come back.
@@ -173,9 +206,13 @@ impl Cluster {
             .unwrap()
     }
 
-    /// Waits until every member that runs says that it is healthy.
+    /// Waits until every member that runs says that it is healthy. Learners cannot: they refuse
+    /// the question.
     pub async fn healthy(&self) {
-        let endpoints = self.running();
+        let running = (0..self.members.len())
+            .filter(|m| self.members[*m].child.is_some() && !self.members[*m].existing);
+        let endpoints: Vec<_> = running.map(|member| self.endpoint(member)).collect();
+        let endpoints = endpoints.join(",");
         until("etcd is healthy", async || {
             self.try_ctl(&endpoints, &["endpoint", "health"]).is_ok()
         })
@@ -212,12 +249,13 @@ impl Cluster {
     fn run(&mut self, number: usize) {
         let member = &self.members[number];
         let client = self.endpoint(number);
-        let peer = format!("https://127.0.0.1:{}", member.peer_port);
+        let listen = format!("https://127.0.0.1:{}", member.peer_port);
+        let peer = member.peer_url();
         // Later ones are unknown to a member that founded the cluster.
         let founders = self.members.iter().enumerate();
         let initial: Vec<_> = founders
             .filter(|(_, other)| member.existing || !other.existing)
-            .map(|(at, other)| format!("m{at}=https://127.0.0.1:{}", other.peer_port))
+            .map(|(at, other)| format!("m{at}={}", other.peer_url()))
             .collect();
         let state = if member.existing { "existing" } else { "new" };
         let file = |name: &str| self.path(name).display().to_string();
@@ -231,7 +269,7 @@ impl Cluster {
             .arg(format!("--data-dir={}", self.data_dir(number).display()))
             .arg(format!("--listen-client-urls={client}"))
             .arg(format!("--advertise-client-urls={client}"))
-            .arg(format!("--listen-peer-urls={peer}"))
+            .arg(format!("--listen-peer-urls={listen}"))
             .arg(format!("--initial-advertise-peer-urls={peer}"))
             .arg(format!("--initial-cluster={}", initial.join(",")))
             .arg(format!("--initial-cluster-state={state}"))
@@ -296,6 +334,7 @@ fn new_members(number: usize, existing: bool) -> Vec<Member> {
             client_port: port(&pair[0]),
             peer_port: port(&pair[1]),
             existing,
+            way: None,
             child: None,
         })
         .collect()

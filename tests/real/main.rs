@@ -10,17 +10,28 @@
 )]
 
 mod apiserver;
+mod backup_binary;
+mod backup_daemon;
+mod backup_rehearse;
 mod backup_restore;
+mod backup_take;
+mod backup_take_members;
+mod backup_take_streams;
 mod backup_targets;
 mod backup_targets_directory;
 mod backup_targets_kills;
 mod backup_targets_queue;
+mod backup_verify;
 mod containerd;
 mod containerd_process;
 mod control_plane;
+mod encryption;
 mod engine;
 mod engine_lab;
 mod etcd;
 mod etcd_cluster;
+mod etcd_load;
+mod etcd_way;
+mod rehearsal;
 mod s3_server;
 mod target_stage;

@@ -120,6 +120,12 @@ pub enum BundleError {
         /// Which.
         path: PathBuf,
     },
+    /// A name that no manifest or message could give.
+    #[error("{} is named in something else than UTF-8", path.display())]
+    HostName {
+        /// Which, with replacement characters.
+        path: PathBuf,
+    },
     /// More of the host than anybody can mean to back up.
     #[error("the files of the host are more than {limit}: {} was the first over it", path.display())]
     HostTooMuch {
@@ -162,6 +168,7 @@ impl BundleError {
             | Self::AlreadyThere { .. }
             | Self::Name { .. }
             | Self::HostMissing { .. }
+            | Self::HostName { .. }
             | Self::HostChanged { .. } => None,
         }
     }

@@ -198,9 +198,16 @@ impl Packer<'_> {
         let added = self.tar.append_data(&mut header, path, io::empty());
         self.added(added)?;
         for name in opened.names()? {
-            // What went away since the listing is not there.
-            if let Some(stat) = opened.stat(&name)? {
-                self.entry(&opened, &name, &stat, depth + 1)?;
+            match opened.stat(&name)? {
+                Some(stat) => self.entry(&opened, &name, &stat, depth + 1)?,
+                // A name that is no UTF-8 cannot be asked for.
+                None if name.contains(char::REPLACEMENT_CHARACTER) => {
+                    return Err(BundleError::HostName {
+                        path: opened.path().join(name),
+                    });
+                }
+                // It went away since the listing.
+                None => {}
             }
         }
         Ok(())

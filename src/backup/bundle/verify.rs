@@ -82,6 +82,12 @@ pub fn check(
         let plain = unpacked(bundle, checks, progress)?;
         let inside = look_inside(bundle, &plain, progress)?;
         let name = &bundle.snapshot().name;
+        if inside.raw {
+            return Err(BundleError::Content {
+                path: bundle.path().to_owned(),
+                why: "the hash at its end is missing".to_owned(),
+            });
+        }
         done.checked.push(format!("digest of {name}"));
         done.checked.extend(inside.checked);
         if let Some(content) = &inside.content {

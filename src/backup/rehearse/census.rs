@@ -59,13 +59,14 @@ pub(super) async fn take(
     };
     reading.progress.begin("reading keys", 0);
     hit("rehearse.reading");
+    let prefix = format!("/{}/", reading.prefix.trim_matches('/'));
     let mut from = b"\0".to_vec();
     let mut limit = 64;
     loop {
         let page = page(client, &mut kv, &from, &mut limit, reading).await?;
         let mut bytes = 0;
         for pair in page.kvs() {
-            census.count(reading.prefix, pair.key(), pair.value(), keys)?;
+            census.count(&prefix, pair.key(), pair.value(), keys)?;
             bytes += pair.key().len() + pair.value().len();
         }
         reading.progress.advance(bytes as u64);
@@ -178,8 +179,7 @@ impl Census {
     ) -> Result<(), Stop> {
         self.live_keys += 1;
         // As the walk of the file counts them, or the two could not be compared.
-        let below = format!("{}/", prefix.trim_end_matches('/'));
-        let resource = resource::of(key, below.as_bytes()).unwrap_or("other");
+        let resource = resource::of(key, prefix.as_bytes()).unwrap_or("other");
         if let Some(count) = self.resources.get_mut(resource) {
             *count += 1;
         } else {

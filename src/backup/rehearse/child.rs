@@ -1,5 +1,6 @@
 //! A child process: the end of what it says, and whether it still gets on.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +12,11 @@ use tokio::time::Instant;
 
 use super::error::RehearseError;
 
-/// So much of what a child says is kept.
-const KEPT: usize = 16 << 10;
+/// So much of the beginning of what a child says is kept: Go says first why it crashes, and then
+/// its stacks.
+const HEAD: usize = 8 << 10;
+/// And so much of its end.
+const TAIL: usize = 8 << 10;
 /// So much of it is told.
 const TOLD: usize = 600;
 
@@ -21,16 +25,19 @@ const TOLD: usize = 600;
 pub(super) struct Child {
     process: tokio::process::Child,
     name: String,
+    /// The limit that it was started with; 0: none.
+    memory_bytes: u64,
     said: Arc<Mutex<Vec<u8>>>,
     readers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Child {
-    /// Starts `command` in the directory `place`.
+    /// Starts `command` in the directory `place`; `memory_bytes` is the limit in the command.
     pub(super) fn start(
         mut command: Command,
         name: &str,
         place: &Path,
+        memory_bytes: u64,
     ) -> Result<Self, RehearseError> {
         let spawned = command
             .current_dir(place)
@@ -47,6 +54,7 @@ impl Child {
         Ok(Self {
             process,
             name: name.to_owned(),
+            memory_bytes,
             said,
             readers: [out, err].into_iter().flatten().collect(),
         })
@@ -78,25 +86,45 @@ impl Child {
             // Its pipes are closed; a grandchild could hold them.
             let _ = tokio::time::timeout(Duration::from_secs(2), reader).await;
         }
-        format!("{} ended with {status}{}", self.name, self.last_words())
+        let told = format!("{} ended with {status}{}", self.name, self.last_words());
+        if self.memory_bytes > 0 && (status.signal() == Some(9) || self.lacks_memory()) {
+            return format!(
+                "{told}; it has a limit of {} bytes of memory",
+                self.memory_bytes
+            );
+        }
+        told
     }
 
-    /// `: ` and the last that it said.
+    fn lacks_memory(&self) -> bool {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&said);
+        let words = [
+            "out of memory",
+            "annot allocate memory",
+            "runtime: cannot",
+            "errno=12",
+        ];
+        words.iter().any(|word| text.contains(word))
+    }
+
+    /// `, and said: ` with the line that says why, or the last one.
     pub(super) fn last_words(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&said);
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        let last = lines.get(lines.len().saturating_sub(2)..).unwrap_or(&[]);
+        let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let fatal = |line: &&str| {
+            let starts = ["Error:", "fatal error:", "panic:", "runtime: out of memory"];
+            starts.iter().any(|start| line.starts_with(start))
+                || line.contains("\"level\":\"fatal\"")
+                || line.contains("\"level\":\"panic\"")
+        };
+        let Some(line) = lines().find(fatal).or_else(|| lines().next_back()) else {
+            return String::new();
+        };
         let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let told: String = last.join(" | ").chars().map(clean).collect();
-        let skipped = told.chars().count().saturating_sub(TOLD);
-        match told.chars().skip(skipped).collect::<String>() {
-            told if told.is_empty() => String::new(),
-            told => format!(", and said: {told}"),
-        }
+        let told: String = line.chars().take(TOLD).map(clean).collect();
+        format!(", and said: {told}")
     }
 
     /// Everything that is kept of what it said.
@@ -120,8 +148,9 @@ fn keep(
         while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
             let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
             said.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            let surplus = said.len().saturating_sub(KEPT);
-            said.drain(..surplus);
+            if let Some(surplus @ 1..) = said.len().checked_sub(HEAD + TAIL) {
+                said.drain(HEAD..HEAD + surplus);
+            }
         }
     })
 }

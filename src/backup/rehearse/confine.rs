@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Confinement {
     words: Vec<OsString>,
-    memory_bytes: u64,
+    pub(super) memory_bytes: u64,
     /// What could not be done, in words.
     pub(super) without: Vec<&'static str>,
 }

@@ -82,7 +82,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 2 << 30,
             min_free_bytes: 1 << 30,
-            stall: Duration::from_mins(2),
+            stall: Duration::from_secs(120),
         }
     }
 }

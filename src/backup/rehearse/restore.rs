@@ -40,7 +40,7 @@ pub(super) async fn restore(
         .arg(format!("--initial-advertise-peer-urls={PEER}"))
         .arg(format!("--initial-cluster-token={token}"));
     let name = tool.file_name().unwrap_or_default().to_string_lossy();
-    let mut child = Child::start(command, &name, scratch.path())?;
+    let mut child = Child::start(command, &name, scratch.path(), confinement.memory_bytes)?;
     hit("rehearse.restoring");
     let database = scratch.path().join(DATA).join("member/snap/db");
     let mut watch = Watch::begin(stall, bytes);

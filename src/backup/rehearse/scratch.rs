@@ -28,7 +28,7 @@ const RUN: &str = "run-";
 /// Longest path of a socket in the run's directory.
 const SOCKET_PATH: usize = 107;
 /// For the reaper to remove some files, which may be large.
-const REAPER_DEADLINE: Duration = Duration::from_mins(1);
+const REAPER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// `$1`: the run's directory. Builtins only until the pipe ends, so that it is one process.
 const REAPER: &str = r#"trap '' HUP INT TERM QUIT

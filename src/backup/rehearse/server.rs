@@ -44,7 +44,7 @@ impl Server {
             .arg(format!("--initial-advertise-peer-urls={PEER}"))
             .arg(format!("--initial-cluster={NAME}={PEER}"))
             .arg(format!("--initial-cluster-token={token}"));
-        let child = Child::start(command, "etcd", scratch.path())?;
+        let child = Child::start(command, "etcd", scratch.path(), confinement.memory_bytes)?;
         hit("rehearse.etcd-started");
         Ok(Self { child })
     }

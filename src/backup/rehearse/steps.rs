@@ -215,7 +215,7 @@ async fn about(
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let mut command = Confinement::default().command(program);
     command.args(arguments).env_remove("GOMEMLIMIT");
-    let mut child = Child::start(command, &name, scratch.path())?;
+    let mut child = Child::start(command, &name, scratch.path(), 0)?;
     let ended = tokio::time::timeout(deadline, child.wait()).await;
     if ended.is_err() {
         child.kill().await;

@@ -81,6 +81,8 @@ pub struct Plan {
     pub signed_by: Option<PublicKey>,
     /// What was checked, in words.
     pub checked: Vec<String>,
+    /// What is less than perfect about it: a bundle's marks, what a bare file does not prove.
+    pub remarks: Vec<String>,
     snapshot: PlainSnapshot,
     raw: bool,
     bytes: u64,
@@ -131,6 +133,7 @@ pub fn plan(wanted: Wanted<'_>, progress: &Progress) -> Result<Plan, RestoreErro
         member,
         signed_by: looked.signed_by,
         checked: looked.checked,
+        remarks: looked.remarks,
         snapshot: looked.plain,
         raw: looked.raw,
         bytes: looked.bytes,

@@ -69,6 +69,7 @@ pub(super) struct Looked {
     pub(super) high_water: i64,
     pub(super) signed_by: Option<PublicKey>,
     pub(super) checked: Vec<String>,
+    pub(super) remarks: Vec<String>,
 }
 
 /// Checks all of it.
@@ -97,6 +98,7 @@ pub(super) fn look(
                 high_water: etcd.high_water_revision,
                 signed_by: checked.signed_by,
                 checked: checked.checked,
+                remarks: bundle.manifest().marks.clone(),
             })
         }
         Source::Bare(path) => {
@@ -115,6 +117,7 @@ pub(super) fn look(
                 high_water: revision,
                 signed_by: None,
                 checked: inside.checked,
+                remarks: inside.remarks,
             })
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::backup::bundle::BundleError;
 use crate::backup::signing::KeyError;
+use crate::backup::verify::VerifyError;
 use crate::core::backup::id::BadBackupId;
 use crate::etcd::EtcdError;
 use crate::store::lock::LockError;
@@ -63,6 +64,15 @@ pub enum TakeError {
         /// What had come.
         received: u64,
     },
+    /// It is damaged, or was when it was sent.
+    #[error("the snapshot is not whole")]
+    Verify(#[from] VerifyError),
+    /// The disk does not give back what was written.
+    #[error("the snapshot reads back from the disk of {} as something else", path.display())]
+    ReadBack {
+        /// The backup.
+        path: PathBuf,
+    },
     /// Verified, and yet it cannot be this member's data of this time.
     #[error("the snapshot of etcd at {endpoint} is not of now: {why}")]
     Implausible {
@@ -94,6 +104,11 @@ impl TakeError {
                 "`rekindle backup prune --dry-run` says which backups could go; \
                  backup.min_free_bytes is what has to stay free"
             }
+            Self::Verify(_) => {
+                "try again; if it stays, the member's own database may be damaged: \
+                 `etcdctl endpoint hashkv --cluster` compares the members"
+            }
+            Self::ReadBack { .. } => "look at the disk: `dmesg`, `smartctl -a`",
             Self::Cut { .. } => "try again; nothing was kept of it",
             Self::Implausible { .. } => {
                 "try again; if it stays, compare the members: `etcdctl endpoint status --cluster`, \

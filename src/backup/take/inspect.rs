@@ -3,9 +3,10 @@
 
 use super::{Request, Streamed, TakeError};
 use crate::backup::Progress;
-use crate::backup::bundle::{self, Bundle, HostFiles};
+use crate::backup::bundle::{Bundle, HostFiles};
 use crate::backup::high_water;
 use crate::backup::signing::Signer;
+use crate::backup::verify::{self, Kind, Options, Verified};
 use crate::core::backup::manifest::{Content, EtcdFacts, FORMAT, Manifest};
 use crate::core::backup::outcome::Outcome;
 use crate::core::reading::chain;
@@ -19,7 +20,7 @@ pub(super) fn seal(
     signer: &Signer,
     progress: &Progress,
 ) -> Result<(Bundle, Outcome), TakeError> {
-    let (content, verified) = verify(&streamed, request, progress)?;
+    let (found, verified) = verify(&streamed, request, progress)?;
     let host = streamed.writer.host_tar(&request.host_paths, progress)?;
     let Streamed {
         writer,
@@ -33,7 +34,9 @@ pub(super) fn seal(
     if after.is_none() {
         marks.push("the member did not answer any more after the snapshot".to_owned());
     }
+    marks.extend(found.remarks);
     marks.extend(of_the_host(&host));
+    let content = found.content;
     let status = chosen.status;
     let newest = after.as_ref().map_or(0, |after| after.revision);
     let newest = newest.max(status.revision).max(content.revision);
@@ -81,28 +84,37 @@ fn verify(
     streamed: &Streamed,
     request: &Request,
     progress: &Progress,
-) -> Result<(Content, Outcome), TakeError> {
+) -> Result<(Verified, Outcome), TakeError> {
     let begun = clock::now();
-    let plain = streamed.writer.plain_snapshot(&streamed.part, progress)?;
+    let part = &streamed.part;
+    let plain = streamed.writer.plain_snapshot(part, progress)?;
+    let prefix = format!("{}/", request.prefix.trim_end_matches('/'));
     let named = request.backups.join(streamed.id.as_str());
-    let inside = bundle::check_content(plain.path(), &named, progress)?;
+    let options = Options {
+        prefix: &prefix,
+        unfinished: true,
+        raw: false,
+        named: Some(&named),
+    };
+    let mut found = verify::verify_with(plain.path(), &options, progress)?;
     drop(plain);
     let status = &streamed.chosen.status;
-    let content = inside.content.unwrap_or_default();
-    plausible(&content, status, streamed.after.as_ref())?;
-    let mut checked = inside.checked;
-    checked.push(format!(
-        "revision {} against the member's own",
-        content.revision
+    if found.kind != Kind::Snapshot || found.sha256_of_file != part.plain_sha256 {
+        return Err(TakeError::ReadBack { path: named });
+    }
+    plausible(&found.content, status, streamed.after.as_ref())?;
+    let revision = found.content.revision;
+    found.checked.push(format!(
+        "revision {revision} between the member's own before and after"
     ));
     let outcome = Outcome {
         at: clock::wall(),
         took_ms: clock::now().0.saturating_sub(begun.0),
-        checked,
+        checked: found.checked.clone(),
         failure: None,
-        content: Some(content.clone()),
+        content: Some(found.content.clone()),
     };
-    Ok((content, outcome))
+    Ok((found, outcome))
 }
 
 /// The snapshot's revision lies between what the member said before and after.

@@ -109,10 +109,16 @@ fn lease(entry: &Entry<'_>) -> Result<bool, BoltError> {
 
 /// A message whose first field is the name that is the key (`authpb.User`, `authpb.Role`).
 fn named(entry: &Entry<'_>) -> Result<bool, BoltError> {
-    match Fields::of(&entry.value).next() {
-        Ok(Some((1, Field::Bytes(_, name)))) => Ok(name == entry.key),
-        Ok(_) | Err(Fault::Bad(_)) => Ok(false),
-        Err(Fault::Read(error)) => Err(error),
+    let mut fields = Fields::with_repeats(&entry.value);
+    let mut right = false;
+    loop {
+        match fields.next() {
+            Ok(Some((1, Field::Bytes(_, name)))) => right = name == entry.key,
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(right),
+            Err(Fault::Bad(_)) => return Ok(false),
+            Err(Fault::Read(error)) => return Err(error),
+        }
     }
 }
 
@@ -129,9 +135,17 @@ fn is_member_id(key: &[u8]) -> bool {
     (1..=16).contains(&key.len()) && key.iter().all(u8::is_ascii_hexdigit)
 }
 
+/// `3.5.0`, with what may follow.
 fn is_version(value: &[u8]) -> bool {
+    let mut parts = value.splitn(3, |byte| *byte == b'.');
+    let mut number = || {
+        let part = parts.next().unwrap_or_default();
+        (1..=8).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
+    };
+    let (major, minor) = (number(), number());
+    let patch = parts.next().unwrap_or_default();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
-    (1..=64).contains(&value.len()) && value.iter().all(plain)
+    major && minor && (1..=64).contains(&patch.len()) && patch.iter().all(plain)
 }
 
 fn is_json(value: &[u8]) -> bool {

@@ -34,11 +34,7 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
             return Err(bucket.damaged(format!("the bucket's sequence is {}", bucket.sequence)));
         }
         crc.add(name);
-        let mut strange = if buckets::KNOWN.contains(&name) {
-            0_u64
-        } else {
-            1
-        };
+        let mut strange = u64::from(!buckets::KNOWN.contains(&name));
         let mut take = |entry: &Entry<'_>| -> Result<(), BoltError> {
             entries += 1;
             crc.add(entry.key);
@@ -66,6 +62,13 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
         remarks.push(format!(
             "the buckets {} hold what this program does not know: only their structure was checked",
             unknown.join(", ")
+        ));
+    }
+    if pages.loose_branch_keys > 0 {
+        remarks.push(format!(
+            "{} keys of branches are smaller than the first key below them: legal, and not what \
+             bbolt writes",
+            pages.loose_branch_keys
         ));
     }
     Ok(Walked {

@@ -49,10 +49,9 @@ impl Crc {
         let mut crc = self.0;
         for eight in eights {
             let word = u64::from_le_bytes(*eight) ^ u64::from(crc);
-            let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
-            let [t0, t1, t2, t3, t4, t5, t6, t7] = &TABLES;
-            crc = at(t7, a) ^ at(t6, b) ^ at(t5, c) ^ at(t4, d);
-            crc ^= at(t3, e) ^ at(t2, f) ^ at(t1, g) ^ at(t0, h);
+            // The last byte has the shortest way to go: the first table.
+            let ways = TABLES.iter().rev().zip(word.to_le_bytes());
+            crc = ways.fold(0, |crc, (table, byte)| crc ^ at(table, byte));
         }
         let [first, ..] = &TABLES;
         for byte in rest {

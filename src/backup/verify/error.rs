@@ -44,7 +44,8 @@ pub enum VerifyError {
         /// The path.
         path: PathBuf,
     },
-    /// A snapshot whose trailer is missing (scenario B02).
+    /// A snapshot whose trailer is missing (scenario B02): its two meta pages are those of a copy.
+    /// A `member/snap/db` that was copied to another name can look the same.
     #[error(
         "{path} is a snapshot without its trailer: the SHA-256 that `etcdctl snapshot save` writes \
          behind the database is missing, so the end of the transfer was not reached"
@@ -143,7 +144,11 @@ impl VerifyError {
             Self::Compressed { .. } => {
                 "give the backup's directory, or decompress it first: `zstd -d FILE`"
             }
-            Self::NoTrailer { .. } | Self::Size { .. } => {
+            Self::NoTrailer { .. } => {
+                "copy it again from where it was taken, or use another: `rekindle backup list`; if \
+                 it is the `member/snap/db` of a stopped etcd under another name, say --raw"
+            }
+            Self::Size { .. } => {
                 "copy it again from where it was taken, or use another: `rekindle backup list`"
             }
             Self::InUse { .. } | Self::Changed { .. } => {

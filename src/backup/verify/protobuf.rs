@@ -34,6 +34,7 @@ pub(super) struct Fields<'v> {
     value: &'v Value<'v>,
     at: u64,
     last: u64,
+    repeats: bool,
 }
 
 impl<'v> Fields<'v> {
@@ -42,6 +43,15 @@ impl<'v> Fields<'v> {
             value,
             at: 0,
             last: 0,
+            repeats: false,
+        }
+    }
+
+    /// A message in which a field may come several times in a row.
+    pub(super) fn with_repeats(value: &'v Value<'v>) -> Self {
+        Self {
+            repeats: true,
+            ..Self::of(value)
         }
     }
 
@@ -52,7 +62,7 @@ impl<'v> Fields<'v> {
         }
         let tag = self.number()?;
         let field = tag >> 3;
-        if field <= self.last {
+        if field < self.last || field == self.last && !self.repeats || field == 0 {
             return Err(Fault::Bad(format!(
                 "field {field} of the message comes after field {}",
                 self.last

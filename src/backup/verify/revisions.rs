@@ -122,10 +122,7 @@ impl<'p> Records<'p> {
             if !alone || ![0, revision.main].contains(&record.mod_revision) {
                 return Err(bad("a deletion with the figures of a put".into()));
             }
-            return self
-                .live
-                .deletion(revision.main, record.key)
-                .map_err(|what| bad(what));
+            return self.live.deletion(revision.main, record.key).map_err(bad);
         }
         implausible(revision, &record).map_or(Ok(()), |what| Err(bad(what)))?;
         self.live.put(revision.main, record.version, record.key);

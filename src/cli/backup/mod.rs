@@ -4,6 +4,7 @@
 pub mod fetch;
 pub mod list;
 pub mod now;
+pub mod prune;
 pub mod rehearse;
 pub mod restore;
 pub mod show;
@@ -32,15 +33,18 @@ pub enum Command {
     /// Show one backup and what is known of it
     #[command(after_help = show::EXAMPLES)]
     Show(show::Options),
-    /// Prove that a backup restores, by restoring it
-    #[command(after_help = rehearse::EXAMPLES)]
-    Rehearse(rehearse::Options),
-    /// Make an etcd data directory of a backup
-    #[command(after_help = restore::EXAMPLES)]
-    Restore(restore::Options),
     /// Prove that a backup, a snapshot or a database is whole
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Options),
+    /// Prove that a backup restores, by restoring it
+    #[command(after_help = rehearse::EXAMPLES)]
+    Rehearse(rehearse::Options),
+    /// Remove backups that no rule keeps, or those that are named
+    #[command(after_help = prune::EXAMPLES)]
+    Prune(prune::Options),
+    /// Make an etcd data directory of a backup
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(restore::Options),
 }
 
 /// Carries one out.
@@ -53,9 +57,10 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
         Command::List(options) => list::run(global, &options, out),
         Command::Fetch(options) => fetch::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
-        Command::Rehearse(options) => rehearse::run(global, &options, out),
-        Command::Restore(options) => restore::run(global, &options, out),
         Command::Verify(options) => verify::run(global, &options, out),
+        Command::Rehearse(options) => rehearse::run(global, &options, out),
+        Command::Prune(options) => prune::run(global, &options, out),
+        Command::Restore(options) => restore::run(global, &options, out),
     }
 }
 

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::backup::Progress;
 use crate::backup::bundle::{self, Bundle};
 use crate::backup::index::IndexFile;
-use crate::backup::rehearse::{self, RehearseError, Request};
-use crate::backup::{Progress, STATE};
+use crate::backup::rehearse::{self, Limits, RehearseError, Request};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Out, clean};
 use crate::cli::progress::Display;
 use crate::cli::{Format, Global, ask};
-use crate::config;
+use crate::config::{self, Settings};
 use crate::core::backup::id::BackupId;
 use crate::core::backup::outcome::Outcome;
+use crate::daemon::backups::lock::{Busy, hold};
+use crate::daemon::backups::rehearsal::scratch;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -31,8 +33,6 @@ Examples:
 
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
-/// The rehearsals' directory in `backup/` of the state directory.
-pub const SCRATCH: &str = "rehearsal";
 
 /// Options of `backup rehearse`.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub struct Options {
     /// A backup of this node or a bundle's directory [default: the newest that was verified]
     #[arg(value_name = "ID|PATH")]
     backup: Option<String>,
-    /// Directory for what lasts as long as the rehearsal [default: in the state directory]
+    /// Directory for what lasts as long as the rehearsal [default: beside the backups]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
     /// Directory of etcd, etcdutl and etcdctl [default: the usual ones]
@@ -49,9 +49,6 @@ pub struct Options {
     /// Where backups are kept [default: as configured]
     #[arg(long, value_name = "DIR")]
     backups_dir: Option<PathBuf>,
-    /// The API server's prefix in etcd
-    #[arg(long, value_name = "PREFIX", default_value = crate::objects::REGISTRY)]
-    etcd_prefix: String,
     /// Seconds without progress after which a step has failed
     #[arg(long, value_name = "SECONDS", default_value = "120",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -67,25 +64,46 @@ pub struct Options {
 /// Exit code 1 where it does not pass or cannot be made, 2 for bad configuration.
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
-    let state_dir = &settings.paths.state_dir;
-    let backups = options.backups_dir.clone();
-    let backups = backups.unwrap_or_else(|| state_dir.join("backups"));
-    let index = IndexFile::new(state_dir, &backups);
-    let place = find(options.backup.as_deref(), &backups, &index)?;
-    let scratch = options.scratch.clone();
-    let scratch = scratch.unwrap_or_else(|| state_dir.join(STATE).join(SCRATCH));
-    let mut request = Request::new(place.clone(), scratch);
-    request.tools.clone_from(&options.tools_dir);
-    request.prefix.clone_from(&options.etcd_prefix);
-    request.limits.stall = Duration::from_secs(options.stall_seconds);
+    let backups = options.backups_dir.as_ref().unwrap_or(&settings.backup.dir);
+    let index = IndexFile::new(&settings.paths.state_dir, backups);
+    // Held to the end: there is one backup or rehearsal at a time.
+    let _lock = hold(&settings).map_err(|busy| match busy {
+        Busy::Held => super::told("another process takes or rehearses a backup".to_owned())
+            .hint("`rekindle status` shows what the daemon does"),
+        Busy::Failed(error) => super::told(error),
+    })?;
+    let place = find(options.backup.as_deref(), backups, &index)?;
+    let request = Request {
+        tools: tools(&settings, options),
+        prefix: settings.backup.key_prefix.clone(),
+        limits: Limits {
+            memory_bytes: settings.backup.rehearsal_memory_bytes,
+            min_free_bytes: settings.backup.policy.retention.min_free_bytes,
+            stall: Duration::from_secs(options.stall_seconds),
+        },
+        ..Request::new(
+            place.clone(),
+            options
+                .scratch
+                .clone()
+                .unwrap_or_else(|| scratch(&settings)),
+        )
+    };
     let outcome = ask::wait_for(watched(request, out))?.map_err(|error| cannot(&error))?;
-    let id = record(&place, &backups, &index, &outcome, out)?;
+    let id = record(&place, backups, &index, &outcome, out)?;
     tell(&id, &outcome, options.output, out)?;
     Ok(if outcome.passed() {
         Exit::Done
     } else {
         Exit::No
     })
+}
+
+/// Where programs are looked for first.
+fn tools(settings: &Settings, options: &Options) -> Option<PathBuf> {
+    let configured = settings.backup.etcdutl.as_ref();
+    let configured = configured.and_then(|tool| tool.parent());
+    options.tools_dir.clone().or(configured.map(PathBuf::from))
 }
 
 async fn watched(request: Request, out: &mut Out) -> Result<Outcome, RehearseError> {
@@ -107,10 +125,9 @@ async fn watched(request: Request, out: &mut Out) -> Result<Outcome, RehearseErr
 fn find(named: Option<&str>, backups: &Path, index: &IndexFile) -> Result<PathBuf, Failure> {
     let Some(named) = named else {
         let newest = newest_verified(backups, index)?;
-        return newest.ok_or_else(|| Failure::Told {
-            exit: Exit::No,
-            message: format!("no verified backup in {}", backups.display()),
-            hint: Some("`rekindle backup list` shows those that there are".to_owned()),
+        return newest.ok_or_else(|| {
+            super::told(format!("no verified backup in {}", backups.display()))
+                .hint("`rekindle backup list` shows those that there are")
         });
     };
     let here = backups.join(named);
@@ -175,9 +192,7 @@ fn tell(id: &BackupId, outcome: &Outcome, format: Format, out: &mut Out) -> Resu
             passed: outcome.passed(),
             outcome,
         };
-        let text = serde_json::to_string_pretty(&answer);
-        let text = text.map_err(|error| Failure::of(Exit::No, &error))?;
-        return out.data(text + "\n");
+        return super::json(&answer, out);
     }
     let seconds = outcome.took_ms.div_ceil(1000);
     let word = if outcome.passed() { "passed" } else { "FAILED" };

@@ -2,17 +2,18 @@
 
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::backup::Progress;
 use crate::backup::restore::{self, Members, Plan, Raise, RestoreError, Source, Wanted};
 use crate::backup::signing::Trust;
+use crate::backup::{Progress, high_water};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Out;
 use crate::cli::{Format, Global, progress};
 use crate::config;
+use crate::core::reading::chain;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -53,7 +54,8 @@ pub struct Options {
     #[arg(long, value_name = "TOKEN")]
     initial_cluster_token: Option<String>,
     /// Raise the revision by exactly this: as another member of the set was restored
-    #[arg(long, value_name = "N", conflicts_with = "no_revision_bump")]
+    #[arg(long, value_name = "N", conflicts_with = "no_revision_bump",
+          value_parser = clap::value_parser!(u64).range(1..))]
     bump_revision: Option<u64>,
     /// Highest revision of the cluster that anybody has seen, where it is above the backup's record
     #[arg(long, value_name = "REVISION", conflicts_with_all = ["bump_revision", "no_revision_bump"],
@@ -68,7 +70,7 @@ pub struct Options {
     /// Restore even what nobody vouches for
     #[arg(long)]
     allow_unsigned: bool,
-    /// etcdutl or etcdctl [default: the first of them in PATH]
+    /// etcdutl or etcdctl [default: as configured, else the first of them in PATH]
     #[arg(long, value_name = "FILE")]
     tool: Option<PathBuf>,
     /// Where backups are kept [default: as configured]
@@ -89,10 +91,7 @@ pub struct Options {
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
     let state_dir = &settings.paths.state_dir;
-    let backups = options
-        .backups_dir
-        .clone()
-        .unwrap_or_else(|| state_dir.join("backups"));
+    let backups = options.backups_dir.as_ref().unwrap_or(&settings.backup.dir);
     if options.initial_cluster_token.is_some()
         && options.bump_revision.is_none()
         && !options.no_revision_bump
@@ -110,21 +109,30 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         });
     }
     let data_dir = absolute(&options.data_dir)?;
-    let trust = Trust::of(state_dir, &options.trusted_key).map_err(|error| {
+    let keys = [
+        settings.backup.trusted_key_files.as_slice(),
+        options.trusted_key.as_slice(),
+    ]
+    .concat();
+    let trust = Trust::of(state_dir, &keys).map_err(|error| {
         let failure = Failure::of(Exit::No, &error);
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     })?;
+    let source = Source::find(&options.backup, backups).map_err(refused)?;
     let raise = match (options.bump_revision, options.no_revision_bump) {
         (Some(by), _) => Raise::By(by),
         (None, true) => Raise::No,
-        (None, false) => Raise::Above(options.high_water_revision),
+        (None, false) => {
+            let recorded = recorded(state_dir, &source, out);
+            Raise::Above(options.high_water_revision.max(recorded))
+        }
     };
     let path = search_path();
     let wanted = Wanted {
-        source: Source::find(&options.backup, &backups).map_err(refused)?,
+        source,
         data_dir: &data_dir,
         trust: (!options.allow_unsigned).then_some(&trust),
         members: Members {
@@ -134,7 +142,10 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
             token: options.initial_cluster_token.clone(),
         },
         raise,
-        tool: options.tool.as_deref(),
+        tool: options
+            .tool
+            .as_deref()
+            .or(settings.backup.etcdutl.as_deref()),
         path: &path,
     };
     let work = Progress::default();
@@ -145,6 +156,21 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         done.map_err(refused)?;
     }
     tell(&plan, options, out)
+}
+
+/// The highest revision of the backup's cluster that this node has recorded.
+fn recorded(state_dir: &Path, source: &Source, out: &mut Out) -> Option<i64> {
+    let cluster = source.manifest()?.etcd.cluster_id;
+    match high_water::read(state_dir) {
+        Ok(marks) => marks.of(cluster).map(|mark| mark.revision),
+        Err(error) => {
+            let why = chain(&error);
+            out.note(&format!(
+                "this node's record of revisions is not used: {why}"
+            ));
+            None
+        }
+    }
 }
 
 fn tell(plan: &Plan, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
@@ -169,7 +195,7 @@ fn refused(error: RestoreError) -> Failure {
     }
 }
 
-fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error))
 }
 

@@ -39,6 +39,9 @@ pub struct Options {
     /// Keys below this are counted by Kubernetes resource; for a bare file
     #[arg(long, value_name = "PREFIX", default_value = "/registry")]
     etcd_prefix: String,
+    /// It is the `member/snap/db` of a stopped etcd under another name, not a snapshot
+    #[arg(long)]
+    raw: bool,
     /// Trust the signatures of this public key as well
     #[arg(long, value_name = "FILE")]
     trusted_key: Vec<PathBuf>,
@@ -93,6 +96,7 @@ fn file(path: &Path, options: &Options, out: &mut Out) -> Report {
     let found = progress::watch(&work, out, |work| {
         let options = verify::Options {
             prefix: &prefix,
+            raw: options.raw,
             ..verify::Options::default()
         };
         verify::verify_with(path, &options, work)
@@ -122,16 +126,15 @@ fn bundle(global: &Global, options: &Options, out: &mut Out) -> Result<Report, F
         Source::Bundle(bundle) => bundle,
         Source::Bare(path) => return Ok(file(&path, options, out)),
     };
-    let trust = match options.allow_unsigned {
-        true => None,
-        false => Some(Trust::of(state_dir, &options.trusted_key).map_err(|error| {
-            let failure = Failure::of(Exit::No, &error);
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?),
-    };
+    let trust = Trust::of(state_dir, &options.trusted_key);
+    let trust = (!options.allow_unsigned).then_some(trust).transpose();
+    let trust = trust.map_err(|error| {
+        let failure = Failure::of(Exit::No, &error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
     let checks = Checks {
         depth: Depth::Content,
         trust: trust.as_ref(),

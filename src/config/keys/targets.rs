@@ -249,6 +249,8 @@ impl Wanted<'_> {
                 let cause = format!("a target of kind {kind} has no such key");
                 self.r
                     .combination(&path, cause, "remove it, or change the kind");
+            } else if !self.r.is_example(&format!("{SECTION}.{}", self.name)) {
+                self.r.take_back(&path);
             }
         }
     }

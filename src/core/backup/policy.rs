@@ -37,3 +37,16 @@ pub struct Retention {
     /// So many bytes of the file system stay free (scenario B03).
     pub min_free_bytes: u64,
 }
+
+impl Retention {
+    /// No rule and no limit.
+    pub const NONE: Self = Self {
+        last: 0,
+        hourly: 0,
+        daily: 0,
+        weekly: 0,
+        monthly: 0,
+        max_bytes: 0,
+        min_free_bytes: 0,
+    };
+}

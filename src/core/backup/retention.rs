@@ -9,6 +9,8 @@
 //! Never pruned: the newest verified one (scenario B04), the newest rehearsed one, and, as long as
 //! none is verified, anything at all.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -80,6 +82,15 @@ pub fn fates(kept: &[Kept], retention: &Retention, free_bytes: u64, now: Timesta
         }
     }
     fates
+}
+
+/// Why backups must stay whatever the rules and limits say; those that may go are not in it.
+pub fn protections(kept: &[Kept], now: Timestamp) -> BTreeMap<BackupId, String> {
+    let judged = judge(kept, &Retention::NONE, now);
+    let protected = judged.into_iter().filter(|it| it.protected);
+    protected
+        .map(|it| (it.backup.id.clone(), it.reasons.join(", ")))
+        .collect()
 }
 
 /// Whether a backup of about `estimated` bytes may be begun where `free_bytes` are free: as many

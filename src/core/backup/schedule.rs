@@ -26,7 +26,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use fields::Fields;
+use self::fields::Fields;
 
 /// Shortest interval.
 const SHORTEST: Duration = Duration::from_secs(60);

@@ -63,25 +63,43 @@ pub(super) fn host(settings: &Settings) -> Host {
     for path in &backup.extra_paths {
         host.optional(path.clone());
     }
-    match &backup.encryption_config_file {
-        Some(path) => host.paths.push(HostPath {
-            path: path.clone(),
-            required: true,
-        }),
-        None => {
-            for path in manifests.iter().flat_map(|text| encryption(text)) {
-                if !path.exists() {
-                    host.missing.push(format!(
-                        "{}, with which the API server encrypts, is not on this node: Secrets \
-                         could not be read after a restore (backup.encryption_config_file)",
-                        path.display()
-                    ));
-                }
-                host.optional(path);
-            }
+    for path in encryption_files(settings) {
+        let required = backup.encryption_config_file.as_ref() == Some(&path);
+        if required {
+            host.paths.push(HostPath { path, required });
+            continue;
         }
+        if !path.exists() {
+            host.missing.push(format!(
+                "{}, with which the API server encrypts, is not on this node: Secrets could not \
+                 be read after a restore (backup.encryption_config_file)",
+                path.display()
+            ));
+        }
+        host.optional(path);
     }
     host
+}
+
+/// The `EncryptionConfiguration` of the settings, or those that static pods and the good revisions
+/// of checkpoints name.
+#[must_use]
+pub fn encryption_files(settings: &Settings) -> Vec<PathBuf> {
+    if let Some(path) = &settings.backup.encryption_config_file {
+        return vec![path.clone()];
+    }
+    let mut texts = manifests(&settings.paths.manifest_dir);
+    let revisions = Revisions::new(&settings.paths.state_dir);
+    if let Ok(scan) = revisions.scan() {
+        for (id, known) in scan.by_checkpoint {
+            let pods = known
+                .keys()
+                .filter_map(|revision| revisions.verified_manifest(&id, revision).ok());
+            texts.extend(pods.filter_map(|pod| serde_json::to_string(&pod).ok()));
+        }
+    }
+    let found: BTreeSet<PathBuf> = texts.iter().flat_map(|text| encryption(text)).collect();
+    found.into_iter().collect()
 }
 
 impl Host {

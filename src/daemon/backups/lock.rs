@@ -10,7 +10,7 @@ const WORK: &str = "work";
 
 /// Why the lock was not taken.
 #[derive(Debug)]
-pub(super) enum Busy {
+pub enum Busy {
     /// Another process has it.
     Held,
     /// It cannot be taken.
@@ -18,7 +18,10 @@ pub(super) enum Busy {
 }
 
 /// Takes it; never waits. Blocking.
-pub(super) fn hold(settings: &Settings) -> Result<Lock, Busy> {
+///
+/// # Errors
+/// Where another process has it, or it cannot be taken.
+pub fn hold(settings: &Settings) -> Result<Lock, Busy> {
     let place = settings.paths.state_dir.join(STATE).join(WORK);
     lock::hold(&place).map_err(|error| match error {
         LockError::Held { .. } => Busy::Held,

@@ -6,11 +6,11 @@
 mod door;
 mod due;
 mod high_water;
-mod host;
-mod lock;
+pub mod host;
+pub mod lock;
 pub mod look;
 pub mod off;
-mod pruning;
+pub mod pruning;
 pub mod rehearsal;
 mod reporting;
 pub mod run;

@@ -82,6 +82,7 @@ async fn attempt(
         node: settings.node.name.clone(),
         trigger,
         allow: Allow::default(),
+        prefix: settings.backup.key_prefix.clone(),
         compression_level: settings.backup.compression_level,
         min_free_bytes: settings.backup.policy.retention.min_free_bytes,
         images: digests(settings, found.images).await,

@@ -21,7 +21,6 @@ pub(super) struct Told {
 /// The tasks.
 pub(super) struct Sides {
     high_water: watch::Receiver<high_water::Said>,
-    uploads: watch::Receiver<uploads::Said>,
     wake: Arc<Notify>,
 }
 
@@ -32,21 +31,16 @@ impl Sides {
         stop: &CancellationToken,
     ) -> Self {
         let wake = Arc::new(Notify::new());
+        uploads::spawn(settings.clone(), Arc::clone(&wake), stop.clone());
         Self {
             high_water: high_water::spawn(settings.clone(), stop.clone()),
-            uploads: uploads::spawn(settings.clone(), Arc::clone(&wake), stop.clone()),
             wake,
         }
     }
 
-    /// Returns when one of them has something new to say.
+    /// Returns when there is something new to say; never once nobody says anything any more.
     pub(super) async fn changed(&mut self) {
-        let said = tokio::select! {
-            said = self.high_water.changed() => said,
-            said = self.uploads.changed() => said,
-        };
-        if said.is_err() {
-            // They end only with the daemon.
+        if self.high_water.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -59,13 +53,9 @@ impl Sides {
     /// What they said last.
     pub(super) fn told(&mut self) -> Told {
         let high_water = self.high_water.borrow_and_update().clone();
-        let uploads = self.uploads.borrow_and_update().clone();
         Told {
             high_water: high_water.revision,
-            problems: [high_water.problem, uploads.problem]
-                .into_iter()
-                .flatten()
-                .collect(),
+            problems: high_water.problem.into_iter().collect(),
         }
     }
 }

@@ -28,6 +28,8 @@ use crate::store::chain;
 
 /// The schedule is asked again at least this often: the wall clock may jump (scenario D03).
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// While copies are to be made, how far they are is looked at this often.
+const COPIES: Duration = Duration::from_secs(10);
 /// After the disk could not be read.
 const DISK_RETRY: Duration = Duration::from_secs(10);
 /// For what runs to end when the daemon stops.
@@ -171,6 +173,9 @@ impl Task {
             sides: &self.sides.told(),
             spoken: &self.spoken,
         });
+        if report.targets.iter().any(|target| target.pending > 0) {
+            pause = pause.min(COPIES);
+        }
         let progress = self.job.as_ref().map(|job| job.progress.clone());
         self.publisher
             .publish(report, &progress.unwrap_or_default(), self.tries);

@@ -1,29 +1,45 @@
-//! Copies backups to the targets, when there is something to copy.
+//! Copies backups to the targets, when there is something to copy: starts the queue of
+//! [`crate::backup::targets`], and starts it again with new settings.
 
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::look::index_file;
+use crate::backup::Progress;
+use crate::backup::targets::{Queue, run, uploads_dir};
 use crate::config::Settings;
 
-/// What was seen last.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Said {
-    /// What fails beside the copies themselves.
-    pub(super) problem: Option<String>,
-}
-
-/// Starts the task.
+/// Starts the task. Where there is no target it waits for one, and holds nothing.
 pub(super) fn spawn(
-    settings: watch::Receiver<Arc<Settings>>,
+    mut settings: watch::Receiver<Arc<Settings>>,
     wake: Arc<Notify>,
     stop: CancellationToken,
-) -> watch::Receiver<Said> {
-    let (sender, receiver) = watch::channel(Said::default());
+) {
     tokio::spawn(async move {
-        let _ = (settings, wake, sender);
-        stop.cancelled().await;
+        loop {
+            let now = Arc::clone(&settings.borrow_and_update());
+            let ours = stop.child_token();
+            if now.backup.enabled && !now.backup.targets.is_empty() {
+                let queue = Queue {
+                    targets: now.backup.targets.clone(),
+                    backups: now.backup.dir.clone(),
+                    uploads: uploads_dir(&now.paths.state_dir),
+                    index: index_file(&now),
+                    node: now.node.name.clone(),
+                    progress: Progress::default(),
+                };
+                tokio::spawn(run(queue, Arc::clone(&wake), ours.clone()));
+            }
+            let changed = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = settings.changed() => changed,
+            };
+            ours.cancel();
+            if changed.is_err() {
+                return;
+            }
+        }
     });
-    receiver
 }

@@ -32,6 +32,8 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_by: Option<String>,
     checked: Vec<String>,
+    /// What is less than perfect about the backup.
+    remarks: Vec<String>,
     next_steps: Vec<String>,
 }
 
@@ -53,6 +55,7 @@ impl Report {
             initial_cluster_token: plan.member.token.clone(),
             signed_by: plan.signed_by.map(|key| key.to_string()),
             checked: plan.checked.clone(),
+            remarks: plan.remarks.clone(),
             next_steps: next_steps(plan, backup),
         }
     }
@@ -75,7 +78,12 @@ impl Report {
             ("token", &self.initial_cluster_token),
             ("data directory", &self.data_dir),
         ];
-        let rows = rows.map(|(what, is)| vec![what.to_owned(), is.to_owned()]);
+        let remarks = self.remarks.iter().map(|said| ("BUT", said.as_str()));
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .chain(remarks)
+            .map(|(what, is)| vec![what.to_owned(), is.to_owned()])
+            .collect();
         let head = if self.done {
             "restored"
         } else {

@@ -1,0 +1,138 @@
+//! Snapshots that stall and break off in the middle (scenario B11), of databases that are large
+//! enough for it.
+
+use std::time::{Duration, Instant};
+
+use rekindle::backup::Progress;
+use rekindle::backup::take::{TakeError, take};
+use rekindle::core::reading::chain;
+use rekindle::etcd::{Etcd, EtcdError};
+
+use crate::backup_binary::Machine;
+use crate::backup_take::{Place, etcd, settings, taken};
+use crate::etcd_cluster::{Cluster, until};
+use crate::etcd_load::{client, fill};
+
+const MIB: usize = 1 << 20;
+/// More than sockets and windows hold.
+const LARGE: usize = 300 * MIB;
+const VALUE: usize = 16 << 10;
+
+async fn large(version: &str, members: usize) -> Cluster {
+    let cluster = match version {
+        "3.4" => Cluster::start(version, members).await,
+        _ => Cluster::start_with(version, members, &["--unsafe-no-fsync"]).await,
+    };
+    fill(&client(&cluster, 0).await, LARGE / VALUE, VALUE).await;
+    cluster.healthy().await;
+    cluster
+}
+
+/// Takes a backup and does `then` when its snapshot has begun to come.
+async fn disturbed(
+    etcd: &Etcd,
+    place: &Place,
+    mut then: impl FnMut(),
+) -> (Result<(), TakeError>, Duration) {
+    let progress = Progress::default();
+    let request = place.request();
+    let take = take(etcd, &request, &progress);
+    let mut at = Instant::now();
+    let watch = async {
+        until("the snapshot has begun", async || {
+            let position = progress.position();
+            position.phase.contains("stream") && position.done > 0
+        })
+        .await;
+        then();
+        at = Instant::now();
+    };
+    let (result, ()) = tokio::join!(take, watch);
+    (result.map(drop), at.elapsed())
+}
+
+#[tokio::test]
+async fn b11_a_stalled_stream_ends_after_the_deadline_between_two_pieces() {
+    let cluster = large("3.5", 1).await;
+    let place = Place::new();
+    let etcd = etcd(&cluster, &[0]).await;
+    let (result, after) = disturbed(&etcd, &place, || cluster.pause(0)).await;
+    let error = result.unwrap_err();
+    let TakeError::Etcd(EtcdError::Stalled { received, .. }) = error else {
+        panic!("{error:?}");
+    };
+    println!("stalled after {} MiB, said after {after:?}", received >> 20);
+    let deadline = settings(&cluster, &[0]).chunk_deadline;
+    assert!(after >= deadline / 2, "too soon: {after:?}");
+    assert!(
+        after < deadline + Duration::from_secs(10),
+        "too late: {after:?}"
+    );
+    assert_eq!(place.names(), [""; 0], "nothing is left of it");
+    cluster.resume(0);
+    taken(&etcd, &place.request()).await;
+    assert_eq!(place.names().len(), 1);
+}
+
+#[tokio::test]
+async fn b11_there_is_no_deadline_for_the_whole() {
+    let cluster = large("3.4", 1).await;
+    let place = Place::new();
+    let mut settings = settings(&cluster, &[0]);
+    // Far shorter than the whole takes.
+    settings.deadline = Duration::from_millis(500);
+    settings.chunk_deadline = Duration::from_millis(500);
+    let etcd = Etcd::connect(&settings).await.unwrap();
+    let backup = taken(&etcd, &place.request()).await;
+    println!("{} ms with deadlines of 500 ms", backup.took_ms);
+    assert!(backup.took_ms > 500, "too small to show anything");
+}
+
+#[tokio::test]
+async fn b08_a_leader_that_dies_in_the_middle_fails_the_try_and_the_next_takes_another() {
+    let mut cluster = large("3.5", 3).await;
+    let leader = cluster.leader();
+    let place = Place::new();
+    let only = etcd(&cluster, &[leader]).await;
+    let (result, _) = disturbed(&only, &place, || cluster.kill(leader)).await;
+    let error = result.unwrap_err();
+    println!("{}", chain(&error));
+    let broke = matches!(error, TakeError::Etcd(EtcdError::BrokeOff { .. }));
+    assert!(broke, "{error:?}");
+    assert!(error.hint().is_some());
+    assert_eq!(place.names(), [""; 0], "nothing is left of it");
+    cluster.healthy().await;
+    let all = etcd(&cluster, &[0, 1, 2]).await;
+    let backup = taken(&all, &place.request()).await;
+    assert_ne!(
+        backup.bundle.manifest().etcd.endpoint,
+        cluster.endpoint(leader)
+    );
+}
+
+#[tokio::test]
+#[allow(clippy::cast_precision_loss, reason = "MiB with one decimal")]
+async fn b11_memory_is_constant() {
+    let cluster = Cluster::start_with("3.5", 1, &["--unsafe-no-fsync"]).await;
+    let client = client(&cluster, 0).await;
+    let mut peaks = Vec::new();
+    for level in [0, 1] {
+        for mib in [20, 300] {
+            fill(&client, mib * MIB / VALUE, VALUE).await;
+            let machine = Machine::new(&cluster, &[0], level);
+            let ran = machine.backup();
+            assert!(ran.success, "{}", ran.stderr);
+            let peak = ran.peak_kib as f64 / 1024.0;
+            println!(
+                "level {level}, at least {mib} MiB: peak {peak:.1} MiB, {:?}",
+                ran.wall
+            );
+            peaks.push(peak);
+        }
+    }
+    assert!(peaks.iter().all(|peak| *peak <= 40.0), "{peaks:?}");
+    assert!(
+        peaks[1] <= peaks[0] + 4.0,
+        "it grows with the database: {peaks:?}"
+    );
+}
