@@ -21,7 +21,7 @@ impl Node {
     /// Writes the configuration; `backup`: further keys of `[backup]`.
     pub fn new(cluster: &Cluster, backup: &str) -> Self {
         let node = Self {
-            pub dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().unwrap(),
             child: None,
         };
         node.configure(cluster, backup);
@@ -97,7 +97,11 @@ impl Node {
     }
 
     /// Waits for the section on backups to be so, and gives it.
-    pub async fn backups(&self, what: &str, wanted: impl Fn(&BackupsReport) -> bool) -> BackupsReport {
+    pub async fn backups(
+        &self,
+        what: &str,
+        wanted: impl Fn(&BackupsReport) -> bool,
+    ) -> BackupsReport {
         let mut found = None;
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
         let end = tokio::time::Instant::now() + PATIENCE;
