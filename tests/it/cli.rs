@@ -203,6 +203,8 @@ async fn help_is_what_it_was() {
         &["checkpoint", "show"],
         &["checkpoint", "diff"],
         &["checkpoint", "render"],
+        &["backup", "prune"],
+        &["doctor"],
         &["completions"],
         &["man"],
     ] {

@@ -10,7 +10,7 @@ use rekindle::backup::targets::{Target, copy_once, fetch, uploads_dir};
 use rustix::process::{Pid, Signal};
 
 use crate::s3_server::{S3Server, Trap, settings};
-use crate::target_stage::{PARTS, Stage, s3};
+use crate::target_stage::{PART, PARTS, Stage, s3};
 
 /// Set for the child: directory and port of the server, directory of the stage, recipient.
 const JOB: &str = "REKINDLE_TEST_COPY";
@@ -51,7 +51,7 @@ fn child(job: &str) {
         .lines()
         .find(|line| line.starts_with("VmHWM"))
         .unwrap();
-    println!("peak memory of one copy: {peak}");
+    std::fs::write(stage.join("peak"), peak).unwrap();
 }
 
 fn start(test: &str, server: &S3Server, stage: &Stage, recipient: &str, kill_at: &str) -> Child {
@@ -148,6 +148,31 @@ fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
         is_whole(&server, &stage, encrypted.then_some(key.as_path()));
         assert_eq!(stage.local(), before);
     }
+}
+
+#[test]
+fn memory_of_a_copy_does_not_grow_with_the_backup() {
+    if let Ok(job) = std::env::var(JOB) {
+        return child(&job);
+    }
+    let test = "memory_of_a_copy_does_not_grow_with_the_backup";
+    let server = S3Server::start();
+    let mut peaks = Vec::new();
+    for parts in [4, 60] {
+        let stage = Stage::of(parts * PART);
+        let (_, public) = identity(&stage);
+        assert!(finish(start(test, &server, &stage, &public, "")).success());
+        let peak = std::fs::read_to_string(stage.path("peak")).unwrap();
+        let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+        println!(
+            "{} MiB encrypted and sent: peak memory {kib} KiB",
+            parts * 5
+        );
+        peaks.push(kib);
+        // The next one has the same name.
+        std::fs::remove_dir_all(server.object("clusters")).unwrap();
+    }
+    assert!(peaks[1] < peaks[0] + 6 * 1024, "{peaks:?}");
 }
 
 #[cfg(feature = "failpoints")]
