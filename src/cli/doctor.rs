@@ -2,6 +2,7 @@
 
 mod facts;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
@@ -98,9 +99,9 @@ fn table(findings: &[Finding]) -> String {
         let since = finding.since.map_or(String::new(), since);
         let what = clean(&finding.what);
         let word = finding.severity.word();
-        text.push_str(&format!("{word:<5} {}: {what}{since}\n", finding.section));
+        let _ = write!(text, "{word:<5} {}: {what}{since}\n", finding.section);
         if let Some(hint) = &finding.hint {
-            text.push_str(&format!("      hint: {}\n", clean(hint)));
+            let _ = write!(text, "      hint: {}\n", clean(hint));
         }
     }
     text

@@ -119,7 +119,7 @@ pub fn default_file(keys: &[InForce]) -> String {
     let mut section = "";
     for key in keys {
         // A table that takes a name: there is none by default.
-        let named = if key.section.ends_with(".NAME") {
+        let named = if key.section.rsplit('.').next() == Some("NAME") {
             "# "
         } else {
             ""

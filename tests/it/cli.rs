@@ -203,6 +203,8 @@ async fn help_is_what_it_was() {
         &["checkpoint", "show"],
         &["checkpoint", "diff"],
         &["checkpoint", "render"],
+        &["backup", "prune"],
+        &["doctor"],
         &["completions"],
         &["man"],
     ] {
@@ -232,6 +234,14 @@ fn man_pages_and_completions_cover_each_command() {
     assert_eq!(
         names,
         [
+            "rekindle-backup-list.8",
+            "rekindle-backup-now.8",
+            "rekindle-backup-prune.8",
+            "rekindle-backup-rehearse.8",
+            "rekindle-backup-restore.8",
+            "rekindle-backup-show.8",
+            "rekindle-backup-verify.8",
+            "rekindle-backup.8",
             "rekindle-check-config.8",
             "rekindle-checkpoint-diff.8",
             "rekindle-checkpoint-list.8",
@@ -239,6 +249,7 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-checkpoint-show.8",
             "rekindle-checkpoint.8",
             "rekindle-completions.8",
+            "rekindle-doctor.8",
             "rekindle-man.8",
             "rekindle-run.8",
             "rekindle-status.8",

@@ -35,6 +35,7 @@ mod config_backup;
 mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
+mod doctor;
 mod encryption;
 mod engine_log;
 mod engine_plan;
