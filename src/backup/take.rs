@@ -95,7 +95,7 @@ pub async fn take(etcd: &Etcd, request: &Request, progress: &Progress) -> Result
         Ok((swept, Signer::open_or_create(&state_dir)?))
     })
     .await?;
-    progress.begin("choosing a member of etcd", 0);
+    progress.begin("choosing", 0);
     let chosen = etcd.choose(request.allow).await?;
     let streamed = stream_from(etcd, request, chosen, progress).await?;
     let (request, progress) = (request.clone(), progress.clone());

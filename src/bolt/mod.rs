@@ -9,18 +9,21 @@
 //! `node.go`, `freelist.go` of go.etcd.io/bbolt. What the values mean is not known here. It takes
 //! no lock: the caller sees to it that nobody writes.
 
+mod bucket;
 mod damage;
 mod freelist;
 mod layout;
 mod meta;
 mod node;
+mod order;
 mod seen;
 mod source;
 mod value;
 mod walk;
 
+pub use self::bucket::Bucket;
 pub use self::damage::{BoltError, Damage};
 pub use self::meta::{Meta, Metas};
 pub use self::source::Source;
 pub use self::value::Value;
-pub use self::walk::{Bucket, Entry, Pages, Walk};
+pub use self::walk::{Entry, Pages, Walk};

@@ -1,18 +1,18 @@
 //! The walk: every bucket's pages in key order, each page at most once, then the free ones.
 
+use super::bucket::{Bucket, Found, Root};
 use super::damage::BoltError;
 use super::freelist;
-use super::layout::{BRANCH, BUCKET, BUCKET_ELEMENT, HEADER, Header, LEAF, size, u64_at};
+use super::layout::{BRANCH, BUCKET_ELEMENT, HEADER, Header, LEAF, size};
 use super::meta::Meta;
 use super::node::{Branch, HEAD, LeafElement, Place, Window};
+use super::order::Order;
 use super::seen::Seen;
 use super::source::Source;
 use super::value::Value;
 
 /// Levels of branches; a branch has two children at least, so bbolt stays far below.
 const DEEPEST: usize = 32;
-/// Names and inline content of the buckets in one bucket, in bytes; etcd's are below 64 KiB.
-const LARGEST_BUCKETS: usize = 1 << 20;
 
 /// A key with its value, and where it is.
 #[derive(Debug)]
@@ -32,34 +32,6 @@ impl Entry<'_> {
     pub fn damaged(&self, what: impl Into<String>) -> BoltError {
         BoltError::damaged(self.page, self.offset, what)
     }
-}
-
-/// A bucket: found by the walk of the bucket that it is in.
-#[derive(Debug, Clone)]
-pub struct Bucket {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// Its sequence number.
-    pub sequence: u64,
-    /// The page that its header is in.
-    pub page: u64,
-    /// Where its name is in the file.
-    pub offset: u64,
-    root: Root,
-}
-
-impl Bucket {
-    /// Damage that is in its header.
-    pub fn damaged(&self, what: impl Into<String>) -> BoltError {
-        BoltError::damaged(self.page, self.offset, what)
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Root {
-    Page(u64),
-    /// A leaf within the bucket's value, and where that is in the file.
-    Inline(Vec<u8>, u64),
 }
 
 /// Pages by kind, overflow pages apart.
@@ -91,35 +63,6 @@ pub struct Walk<'f> {
     window: Window,
     table: Vec<u8>,
     pages: Pages,
-}
-
-/// What keys may follow.
-#[derive(Debug, Default)]
-struct Order {
-    bound: Vec<u8>,
-    /// The bound is a key that was there, so the next must be greater; else it is a branch's key,
-    /// which the next may equal.
-    strict: bool,
-    any: bool,
-    /// Keys of branches that are smaller than the first key below them.
-    loose: u64,
-}
-
-impl Order {
-    fn pass(&mut self, key: &[u8], strict: bool) -> bool {
-        let right = match self.any {
-            false => true,
-            true if self.strict => key > self.bound.as_slice(),
-            true => key >= self.bound.as_slice(),
-        };
-        let loose = self.any && !self.strict && key != self.bound.as_slice();
-        self.loose += u64::from(loose);
-        self.bound.clear();
-        self.bound.extend_from_slice(key);
-        self.strict = strict;
-        self.any = true;
-        right
-    }
 }
 
 type Each<'e> = dyn FnMut(&Entry<'_>) -> Result<(), BoltError> + 'e;
@@ -353,46 +296,5 @@ impl<'f> Walk<'f> {
             return Err(BoltError::damaged(page, page * self.meta.page_size, what));
         }
         Ok(self.pages)
-    }
-}
-
-/// Buckets found in a bucket.
-#[derive(Debug, Default)]
-struct Found {
-    buckets: Vec<Bucket>,
-    bytes: usize,
-}
-
-impl Found {
-    fn add(&mut self, entry: &Entry<'_>) -> Result<(), BoltError> {
-        let Some((header, rest)) = entry
-            .value
-            .whole()
-            .and_then(|value| value.split_at_checked(BUCKET))
-        else {
-            return Err(entry.damaged("a bucket's header that is too short or too long"));
-        };
-        let root = u64_at(header, 0);
-        let inline = root == 0;
-        if inline && rest.len() < 16 || !inline && !rest.is_empty() {
-            return Err(entry.damaged("a bucket's header and its content do not go together"));
-        }
-        self.bytes += 64 + entry.key.len() + rest.len();
-        if self.bytes > LARGEST_BUCKETS {
-            return Err(entry.damaged("more buckets than this program reads"));
-        }
-        let begins = entry.offset + (entry.key.len() + BUCKET) as u64;
-        self.buckets.push(Bucket {
-            name: entry.key.to_vec(),
-            sequence: u64_at(header, 8),
-            page: entry.page,
-            offset: entry.offset,
-            root: if inline {
-                Root::Inline(rest.to_vec(), begins)
-            } else {
-                Root::Page(root)
-            },
-        });
-        Ok(())
     }
 }

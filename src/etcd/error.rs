@@ -149,7 +149,7 @@ impl EtcdError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::File { .. } => {
-                "etcd.ca_file, etcd.cert_file and etcd.key_file name the files; kubeadm keeps them \
+                "etcd.ca_file, etcd.certificate_file and etcd.key_file name the files; kubeadm keeps them \
                  in /etc/kubernetes/pki/etcd"
             }
             Self::NoEndpoint | Self::Unusable { .. } => {
@@ -157,7 +157,7 @@ impl EtcdError {
             }
             Self::Unreachable { cause, .. } if cause.contains("certificate") => {
                 "etcd.ca_file must be the authority of etcd's server certificate, and etcd must \
-                 trust the authority of etcd.cert_file"
+                 trust the authority of etcd.certificate_file"
             }
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 "see whether etcd runs on that address: `crictl ps --name etcd`, `rekindle status`"

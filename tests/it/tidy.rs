@@ -13,12 +13,13 @@ const REQUIRED: [&str; 32] = [
 ];
 
 /// Adapters know external systems and not each other.
-const ADAPTERS: [&str; 9] = [
+const ADAPTERS: [&str; 10] = [
     "apiserver",
     "containerd",
     "engine",
     "kubelet",
     "manifests",
+    "objectstore",
     "probe",
     "signals",
     "store",
@@ -26,9 +27,10 @@ const ADAPTERS: [&str; 9] = [
 ];
 
 /// Who may use what of another adapter all the same: the one writer, and the one client.
-const ADAPTERS_MAY: [(&str, &str); 4] = [
+const ADAPTERS_MAY: [(&str, &str); 5] = [
     ("manifests", "crate::store::"),
     ("engine", "crate::store::"),
+    ("objectstore", "crate::store::"),
     ("engine", "crate::containerd::"),
     ("probe", "crate::containerd::"),
 ];

@@ -82,10 +82,21 @@ compression_level = {level}
 
     /// `rekindle backup now`.
     pub fn backup(&self) -> Watched {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        let mut command = Command::new(program());
         command.args(["backup", "now", "--config"]);
         watch(command.arg(self.path("config.toml")), &self.path("stderr"))
     }
+}
+
+/// The released binary where `REKINDLE_BIN` names it, as `tests/run` does.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the lab tells the tests by its environment"
+)]
+pub fn program() -> PathBuf {
+    let named = std::env::var_os("REKINDLE_BIN").map(PathBuf::from);
+    let named = named.filter(|path| path.is_file());
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_rekindle").into())
 }
 
 /// Runs a process to its end.

@@ -1,6 +1,7 @@
 //! Snapshots that stall and break off in the middle (scenario B11), of databases that are large
 //! enough for it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rekindle::backup::Progress;
@@ -8,7 +9,7 @@ use rekindle::backup::take::{TakeError, take};
 use rekindle::core::reading::chain;
 use rekindle::etcd::{Etcd, EtcdError};
 
-use crate::backup_binary::Machine;
+use crate::backup_binary::{Machine, program};
 use crate::backup_take::{Place, etcd, settings, taken};
 use crate::etcd_cluster::{Cluster, until};
 use crate::etcd_load::{client, fill};
@@ -116,23 +117,24 @@ async fn b11_memory_is_constant() {
     let cluster = Cluster::start_with("3.5", 1, &["--unsafe-no-fsync"]).await;
     let client = client(&cluster, 0).await;
     let mut peaks = Vec::new();
-    for level in [0, 1] {
-        for mib in [20, 300] {
-            fill(&client, mib * MIB / VALUE, VALUE).await;
-            let machine = Machine::new(&cluster, &[0], level);
-            let ran = machine.backup();
-            assert!(ran.success, "{}", ran.stderr);
-            let peak = ran.peak_kib as f64 / 1024.0;
-            println!(
-                "level {level}, at least {mib} MiB: peak {peak:.1} MiB, {:?}",
-                ran.wall
-            );
-            peaks.push(peak);
-        }
+    for (mib, level) in [(20, 0), (300, 0), (300, 1)] {
+        fill(&client, mib * MIB / VALUE, VALUE).await;
+        let machine = Machine::new(&cluster, &[0], level);
+        let ran = machine.backup();
+        assert!(ran.success, "{}", ran.stderr);
+        let peak = ran.peak_kib as f64 / 1024.0;
+        println!(
+            "level {level}, {mib} MiB or more: peak {peak:.1} MiB, {:?}",
+            ran.wall
+        );
+        peaks.push(peak);
     }
-    assert!(peaks.iter().all(|peak| *peak <= 40.0), "{peaks:?}");
     assert!(
-        peaks[1] <= peaks[0] + 4.0,
+        peaks.iter().all(|peak| *peak <= peaks[0] + 4.0),
         "it grows with the database: {peaks:?}"
     );
+    // A program that is not optimized is itself some 20 MiB larger.
+    let optimized = program() != Path::new(env!("CARGO_BIN_EXE_rekindle"));
+    let goal = if optimized { 40.0 } else { 60.0 };
+    assert!(peaks.iter().all(|peak| *peak <= goal), "{peaks:?}");
 }

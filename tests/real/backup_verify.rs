@@ -146,6 +146,7 @@ async fn etcd_agrees(version: &str) {
         .unwrap();
     let found = compare(&mut client, &cluster, &save(&cluster, "deleted.db")).await;
     assert_eq!(found.content.resources.get("secrets"), None);
+    restored_with_a_bump(&cluster, &found);
     let newest = found.content.revision;
     compact(&mut etcd, newest).await;
     compare(&mut client, &cluster, &save(&cluster, "all.db")).await;
@@ -161,6 +162,34 @@ async fn etcd_agrees(version: &str) {
     assert_eq!(raw.remarks.len(), 1, "{:?}", raw.remarks);
     // The last moments may be in the log of raft only.
     assert!(raw.content.revision <= found.content.revision);
+}
+
+/// A data directory as a restore leaves it, from a snapshot that ends with deletions.
+fn restored_with_a_bump(cluster: &Cluster, snapshot: &Verified) {
+    let program = cluster.binaries().join("etcdutl");
+    if !program.exists() {
+        return;
+    }
+    let into = cluster.path("restored");
+    let mut command = Command::new(program);
+    command.args(["snapshot", "restore"]);
+    command.arg(cluster.path("deleted.db"));
+    command.arg(format!("--data-dir={}", into.display()));
+    command.args(["--bump-revision=1000000", "--mark-compacted"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let found = verify(&into.join("member/snap/db"), &Progress::default()).unwrap();
+    assert_eq!(found.content.records, snapshot.content.records + 1);
+    let bumped = snapshot.content.revision + 1_000_000;
+    assert_eq!(found.content.revision, bumped);
+    // Marked, and not carried out before etcd starts.
+    assert!(found.compacting);
+    assert!(found.content.live_keys >= snapshot.content.live_keys);
+    assert!(
+        found.remarks.iter().any(|remark| remark.contains("bumped")),
+        "{:?}",
+        found.remarks
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Values that a real kube-apiserver encrypted at rest are opened, for each provider.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, LimitRangeSpec, Namespace, Secret};
@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 
 use crate::control_plane::ControlPlane;
 use crate::etcd_cluster::until;
+use crate::rehearsal::{Flaw, Node, answer};
 
 const CONFIGURATION: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -93,5 +94,28 @@ async fn b09_what_a_real_api_server_encrypts_is_opened() {
     assert_eq!(opened, expected);
     println!("{heads} objects of a fresh cluster decode");
     assert!(heads > 50, "{heads}");
+    rehearsed(&plane, heads).await;
     plane.stop().await;
+}
+
+/// The same cluster's snapshot is rehearsed with the configuration in its bundle.
+async fn rehearsed(plane: &ControlPlane, objects: usize) {
+    let node = Node::new(Path::new("/usr/bin"));
+    let saved = node.path("snapshot.db");
+    plane
+        .etcdctl(&["snapshot", "save", saved.to_str().unwrap()])
+        .await;
+    let configuration = std::fs::read_to_string(CONFIGURATION).unwrap();
+    node.bundle("3.4.0", Some(&configuration), 1, &Flaw::default());
+    let output = tokio::process::Command::from(node.rehearse(&[]))
+        .output()
+        .await
+        .unwrap();
+    let answer = answer(&output);
+    println!("{answer:#}");
+    assert_eq!(answer["passed"], true);
+    let keys = answer["content"]["live_keys"].as_u64().unwrap();
+    // The API server goes on writing between the two looks.
+    assert!(keys >= objects as u64, "{keys} keys, {objects} objects");
+    assert!(answer["checked"].to_string().contains("secretbox v1"));
 }

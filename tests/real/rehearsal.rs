@@ -114,15 +114,31 @@ impl Node {
         level: i32,
         flaw: &Flaw,
     ) -> Self {
-        let node = Self {
+        let node = Self::new(cluster.binaries());
+        let saved = node.path("snapshot.db");
+        cluster.ctl_of(0, &["snapshot", "save", saved.to_str().unwrap()]);
+        let status = cluster.ctl_of(0, &["endpoint", "status", "-w", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let version = status[0]["Status"]["version"].as_str().unwrap();
+        node.bundle(version, configuration, level, flaw);
+        node
+    }
+
+    /// A node without a backup, and the directory of its etcd tools.
+    pub fn new(binaries: &Path) -> Self {
+        Self {
             dir: tempfile::Builder::new()
                 .prefix("rekindle-rehearsal-")
                 .tempdir()
                 .unwrap(),
-            binaries: cluster.binaries().to_owned(),
-        };
+            binaries: binaries.to_owned(),
+        }
+    }
+
+    /// Bundles `snapshot.db`, of an etcd of that version.
+    pub fn bundle(&self, version: &str, configuration: Option<&str>, level: i32, flaw: &Flaw) {
+        let node = self;
         let saved = node.path("snapshot.db");
-        cluster.ctl_of(0, &["snapshot", "save", saved.to_str().unwrap()]);
         let content = verify::verify(&saved, &Progress::default())
             .unwrap()
             .content;
@@ -156,7 +172,7 @@ impl Node {
         }];
         let host = writer.host_tar(&host, &Progress::default()).unwrap();
         parts.push(host.part);
-        let mut manifest = manifest(cluster, id, content);
+        let mut manifest = manifest(version, id, content);
         manifest.parts = parts;
         if let Some(change) = flaw.manifest {
             change(&mut manifest);
@@ -170,7 +186,6 @@ impl Node {
             )
             .as_bytes(),
         );
-        node
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
@@ -271,13 +286,10 @@ pub fn put(path: &Path, bytes: &[u8]) {
 }
 
 fn manifest(
-    cluster: &Cluster,
+    version: &str,
     id: BackupId,
     content: rekindle::core::backup::manifest::Content,
 ) -> Manifest {
-    let status = cluster.ctl_of(0, &["endpoint", "status", "-w", "json"]);
-    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-    let status = &status[0]["Status"];
     Manifest {
         format: FORMAT,
         id,
@@ -285,10 +297,10 @@ fn manifest(
         node: "master1".to_owned(),
         trigger: Trigger::Asked,
         etcd: EtcdFacts {
-            version: status["version"].as_str().unwrap().to_owned(),
+            version: version.to_owned(),
             cluster_id: 1,
             member_id: 2,
-            endpoint: cluster.endpoint(0),
+            endpoint: "https://127.0.0.1:2379".to_owned(),
             revision: content.revision,
             high_water_revision: content.revision,
             raft_term: 2,

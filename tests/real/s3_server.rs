@@ -169,17 +169,12 @@ impl S3Server {
         file.write_all(text.as_bytes()).unwrap();
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn settings(&self) -> S3Settings {
-        S3Settings {
-            endpoint: format!("https://localhost:{}", self.port),
-            region: "us-east-1".to_owned(),
-            bucket: BUCKET.to_owned(),
-            prefix: "clusters/lab".to_owned(),
-            path_style: true,
-            credentials_file: self.path("credentials"),
-            ca_file: Some(self.path("ca.crt")),
-            deadline: Duration::from_secs(5),
-        }
+        settings(self.dir.path(), self.port)
     }
 
     /// An authority in `ca.crt`, and a server's certificate of it.
@@ -203,6 +198,20 @@ impl S3Server {
             .with_single_cert(vec![certificate.der().clone()], private)
             .unwrap();
         Arc::new(config)
+    }
+}
+
+/// Settings for the server of this directory and port: for another process too.
+pub fn settings(dir: &Path, port: u16) -> S3Settings {
+    S3Settings {
+        endpoint: format!("https://localhost:{port}"),
+        region: "us-east-1".to_owned(),
+        bucket: BUCKET.to_owned(),
+        prefix: "clusters/lab".to_owned(),
+        path_style: true,
+        credentials_file: dir.join("credentials"),
+        ca_file: Some(dir.join("ca.crt")),
+        deadline: Duration::from_secs(5),
     }
 }
 

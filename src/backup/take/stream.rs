@@ -31,7 +31,7 @@ pub(super) async fn store(
     mut guard: Guard,
     progress: &Progress,
 ) -> Result<Part, TakeError> {
-    progress.begin("streaming the snapshot", 0);
+    progress.begin("streaming", 0);
     let (to_disk, mut pieces) = mpsc::channel(BETWEEN);
     let shown = progress.clone();
     let writing = tokio::spawn(blocking(move || {
@@ -43,7 +43,7 @@ pub(super) async fn store(
                     guard.written(bytes.len() as u64)?;
                 }
                 Some(Piece::End) => {
-                    shown.begin("bringing the snapshot to the disk", 0);
+                    shown.begin("syncing", 0);
                     return Ok(sink.finish()?);
                 }
                 None => return Err(TakeError::Ending),

@@ -231,6 +231,9 @@ fn in_runtime(
                 }
                 Job::Abandon(id) => {
                     copy::abandon(&target, id, uploads).await?;
+                    if target.settings.prune && copy::find(&target, id).await?.is_none() {
+                        forget::forget(&target, id, uploads).await?;
+                    }
                     Ok(Copied { sent: 0 })
                 }
                 Job::Forget(id) => {
@@ -275,6 +278,9 @@ async fn settle(
     let kept = blocking(queue.clone(), move |queue| {
         queue.index.with(|index| {
             if !is_copy {
+                if !is_failed {
+                    drop_copy(index, &id, &name, exists(&queue.backups, &id));
+                }
                 return None;
             }
             let copies = &mut index.records.entry(id).or_default().copies;
@@ -301,6 +307,17 @@ async fn settle(
     };
     if let Some(until) = until {
         memory.resting.insert(target.name.clone(), until);
+    }
+}
+
+/// There is no copy at this target any more, nor a begun one. A backup that is nowhere any more is
+/// forgotten.
+fn drop_copy(index: &mut Index, id: &BackupId, target: &str, is_local: bool) {
+    if let Some(record) = index.records.get_mut(id) {
+        record.copies.remove(target);
+        if record.copies.is_empty() && !is_local {
+            index.records.remove(id);
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) enum Known {
 
 /// Takes an entry of the `meta` bucket.
 pub(super) fn meta(entry: &Entry<'_>, facts: &mut MetaFacts) -> Found {
-    let name = String::from_utf8_lossy(entry.key);
+    let name = readable(entry.key);
     let bad = || entry.damaged(format!("`{name}` of the meta bucket has no such form"));
     let value = entry.value.whole().ok_or_else(bad)?;
     let number = || value.try_into().map(u64::from_be_bytes).map_err(|_| bad());
@@ -85,7 +85,7 @@ pub(super) fn other(bucket: &[u8], entry: &Entry<'_>) -> Found {
     if right {
         return Ok(Known::Yes);
     }
-    let bucket = String::from_utf8_lossy(bucket);
+    let bucket = readable(bucket);
     Err(entry.damaged(format!(
         "an entry of the bucket `{bucket}` has no such form"
     )))
@@ -150,4 +150,11 @@ fn is_version(value: &[u8]) -> bool {
 
 fn is_json(value: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok()
+}
+
+/// A name for a message: at most 64 characters, none of which steers a terminal.
+pub(super) fn readable(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    let short: String = text.chars().take(64).collect();
+    short.escape_debug().to_string()
 }

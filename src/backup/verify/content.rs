@@ -52,7 +52,7 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
             return Err(nested.damaged("a bucket within a bucket: etcd has none"));
         }
         if strange > 0 {
-            unknown.push(String::from_utf8_lossy(name).into_owned());
+            unknown.push(buckets::readable(name));
         }
     }
     let pages = walk.finish()?;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buckets::readable;
 use super::resource;
 
 /// Resources that are told apart; a cluster has some dozens to some hundreds.
@@ -71,6 +72,7 @@ impl<'p> Live<'p> {
         };
         let count = self.resources.get_mut(name).filter(|count| **count > 0);
         let (Some(count), Some(keys)) = (count, self.keys.checked_sub(1)) else {
+            let name = readable(name.as_bytes());
             return Err(format!(
                 "deletes a key of {name}, and all keys of {name} are deleted already"
             ));

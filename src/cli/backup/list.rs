@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::backup::targets::{self, Remote};
 use crate::cli::backup_view::{ago, bytes};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Out, clean, columns};
@@ -23,11 +24,15 @@ What lies among the backups and is none is said on stderr.
 
 Examples:
   rekindle backup list
+  rekindle backup list --target offsite
   rekindle backup list -o json | jq -r '.backups[-1].id'";
 
 /// Options of `backup list`.
 #[derive(Debug, Args)]
 pub struct Options {
+    /// List the copies at this target instead, of every node
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -59,6 +64,11 @@ struct Row<'a> {
 /// Where the directory of backups or the index cannot be read.
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
+    if let Some(name) = &options.target {
+        let target = super::fetch::named(&settings.backup.targets, name)?;
+        let copies = super::fetch::ask(target, async |target| targets::list(target).await)?;
+        return remote(&copies, options.output, out);
+    }
     let found = look(&settings).map_err(super::told)?;
     let nothing = Record::default();
     let damaged = found.damaged(&settings.backup.dir);
@@ -77,6 +87,32 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
             out.note(&format!("no backups in {place}"));
         }
         Format::Table => out.data(table(&listed.backups, clock::wall()))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Copies at a target.
+fn remote(copies: &[Remote], format: Format, out: &mut Out) -> Result<Exit, Failure> {
+    if format == Format::Json {
+        super::json(&copies, out)?;
+        return Ok(Exit::Done);
+    }
+    let yes = |is: bool| if is { "yes" } else { "NO" }.to_owned();
+    let head = ["ID", "SIZE", "COMPLETE", "ENCRYPTED"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
+    table.extend(copies.iter().map(|copy| {
+        let encrypted = if copy.encrypted { "yes" } else { "no" };
+        let size = bytes(copy.bytes);
+        vec![
+            copy.id.to_string(),
+            size,
+            yes(copy.complete),
+            encrypted.to_owned(),
+        ]
+    }));
+    match copies {
+        [] => out.note("no copies there"),
+        _ => out.data(columns(&table, ""))?,
     }
     Ok(Exit::Done)
 }

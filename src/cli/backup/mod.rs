@@ -1,6 +1,7 @@
 //! `rekindle backup`: its subcommands. `now` asks the daemon where it answers; all others work
 //! with no daemon, etcd or API server.
 
+pub mod fetch;
 pub mod list;
 pub mod now;
 pub mod prune;
@@ -26,6 +27,9 @@ pub enum Command {
     /// List the backups of this node
     #[command(after_help = list::EXAMPLES)]
     List(list::Options),
+    /// Fetch a copy back from a target
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Options),
     /// Show one backup and what is known of it
     #[command(after_help = show::EXAMPLES)]
     Show(show::Options),
@@ -51,6 +55,7 @@ pub fn run(global: &Global, command: Command, out: &mut Out) -> Result<Exit, Fai
     match command {
         Command::Now(options) => now::run(global, &options, out),
         Command::List(options) => list::run(global, &options, out),
+        Command::Fetch(options) => fetch::run(global, &options, out),
         Command::Show(options) => show::run(global, &options, out),
         Command::Verify(options) => verify::run(global, &options, out),
         Command::Rehearse(options) => rehearse::run(global, &options, out),

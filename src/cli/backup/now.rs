@@ -18,6 +18,7 @@ use crate::config::{self, Settings};
 use crate::core::backup::manifest::Trigger;
 use crate::core::backup::report::{BackupsReport, LastRun, Running, Work};
 use crate::daemon::backups::run;
+use crate::etcd::Allow;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -38,6 +39,12 @@ pub struct Options {
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
+
+    /// Where etcd has no better member: one that lags, learns or has an alarm of corrupt data
+    ///
+    /// The backup is marked for it. It is then always taken by this command, not by the daemon.
+    #[arg(long)]
+    allow_doubtful: bool,
 }
 
 #[derive(Serialize)]
@@ -56,13 +63,19 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     if let Some(socket) = &global.socket {
         settings.socket.path.clone_from(socket);
     }
+    let allow = Allow {
+        doubtful: options.allow_doubtful,
+    };
     let taken = wait_for(async {
+        if allow.doubtful {
+            return here(settings, allow, out).await;
+        }
         match client::post::<wire::Begun>(&settings.socket.path, "/v1/backups").await {
             Ok(begun) => follow(&settings, begun.run, out).await,
             Err(error @ ClientError::Connect { .. }) => {
                 out.note(&format!("note: {}", chain(&error)));
                 out.note("note: the backup is taken by this command");
-                here(settings, out).await
+                here(settings, allow, out).await
             }
             Err(error) => Err(error.into()),
         }
@@ -112,7 +125,16 @@ async fn follow(settings: &Settings, number: u64, out: &mut Out) -> Result<Taken
 
 /// The phases by name: what comes over the socket is only compared with them.
 fn position(running: &Running) -> Position {
-    let phases = ["choosing", "streaming", "verifying", "sealing", "pruning"];
+    let phases = [
+        "choosing",
+        "streaming",
+        "syncing",
+        "unpacking",
+        "verifying",
+        "packing files of the host",
+        "sealing",
+        "pruning",
+    ];
     let phase = phases.into_iter().find(|phase| *phase == running.phase);
     Position {
         phase: phase.unwrap_or("working"),
@@ -122,10 +144,10 @@ fn position(running: &Running) -> Position {
 }
 
 /// Takes it in this process.
-async fn here(settings: Settings, out: &mut Out) -> Result<Taken, Failure> {
+async fn here(settings: Settings, allow: Allow, out: &mut Out) -> Result<Taken, Failure> {
     let progress = Progress::default();
     let mut display = Display::new();
-    let work = run::backup(settings.into(), Trigger::Asked, progress.clone());
+    let work = run::backup(settings.into(), Trigger::Asked, allow, progress.clone());
     tokio::pin!(work);
     let ended = loop {
         tokio::select! {

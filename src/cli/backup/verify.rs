@@ -113,7 +113,7 @@ fn file(path: &Path, options: &Options, out: &mut Out) -> Report {
 fn bundle(global: &Global, options: &Options, out: &mut Out) -> Result<Report, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
     let state_dir = &settings.paths.state_dir;
-    let own = || state_dir.join("backups");
+    let own = || settings.backup.dir.clone();
     let backups = options.backups_dir.clone().unwrap_or_else(own);
     let source = match Source::find(&options.backup, &backups) {
         Ok(source) => source,

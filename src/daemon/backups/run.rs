@@ -25,7 +25,12 @@ const IMAGES: usize = 64;
 
 /// Takes a backup and keeps the index true: the try is on record before it begins and when it
 /// ends, whatever its end.
-pub async fn backup(settings: Arc<Settings>, trigger: Trigger, progress: Progress) -> Ended {
+pub async fn backup(
+    settings: Arc<Settings>,
+    trigger: Trigger,
+    allow: Allow,
+    progress: Progress,
+) -> Ended {
     let begin = Arc::clone(&settings);
     let begun = blocking(move || {
         let lock = match hold(&begin) {
@@ -40,7 +45,7 @@ pub async fn backup(settings: Arc<Settings>, trigger: Trigger, progress: Progres
     })
     .await;
     let _lock = begun.map_err(|error| (None, error))?;
-    let taken = attempt(&settings, trigger, &progress).await;
+    let taken = attempt(&settings, trigger, allow, &progress).await;
     let failure = taken.as_ref().err().cloned();
     let end = Arc::clone(&settings);
     let recorded = blocking(move || {
@@ -69,6 +74,7 @@ pub async fn backup(settings: Arc<Settings>, trigger: Trigger, progress: Progres
 async fn attempt(
     settings: &Arc<Settings>,
     trigger: Trigger,
+    allow: Allow,
     progress: &Progress,
 ) -> Result<(BackupId, Vec<String>), String> {
     let looking = Arc::clone(settings);
@@ -81,7 +87,7 @@ async fn attempt(
         state_dir: settings.paths.state_dir.clone(),
         node: settings.node.name.clone(),
         trigger,
-        allow: Allow::default(),
+        allow,
         prefix: settings.backup.key_prefix.clone(),
         compression_level: settings.backup.compression_level,
         min_free_bytes: settings.backup.policy.retention.min_free_bytes,

@@ -24,6 +24,7 @@ use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::daemon::execute::blocking;
 use crate::daemon::publish::{BackupsPublisher, Tries};
+use crate::etcd::Allow;
 use crate::store::chain;
 
 /// The schedule is asked again at least this often: the wall clock may jump (scenario D03).
@@ -286,7 +287,7 @@ impl Task {
         let progress = Progress::default();
         let (settings, shared) = (Arc::clone(settings), progress.clone());
         let task = match work {
-            Work::Backup => tokio::spawn(run::backup(settings, trigger, shared)),
+            Work::Backup => tokio::spawn(run::backup(settings, trigger, Allow::default(), shared)),
             Work::Rehearsal => tokio::spawn(rehearsal::rehearse(settings, shared)),
         };
         info!(work = work.word(), ?trigger, run = self.runs, "begun");
@@ -322,7 +323,10 @@ impl Task {
             );
             refused(reason, true)
         } else {
-            Ok(self.begin(&settings, Work::Backup, Trigger::Asked))
+            let run = self.begin(&settings, Work::Backup, Trigger::Asked);
+            // Who is answered may look at once how far it is.
+            self.turn().await;
+            Ok(run)
         };
         // Who asked may be gone; the backup goes on.
         let _gone = asked.send(answer);
