@@ -112,7 +112,7 @@ fn target(r: &mut Reader, name: String) -> TargetSettings {
 struct Bucket {
     endpoint: Option<http::Uri>,
     region: String,
-    bucket: String,
+    name: String,
     prefix: String,
     path_style: bool,
     credentials_file: Option<PathBuf>,
@@ -132,7 +132,7 @@ fn s3(r: &mut Reader) -> Bucket {
             "us-east-1",
             names::region,
         ),
-        bucket: r.text(
+        name: r.text(
             key("bucket", "The bucket; it must exist."),
             "a bucket's name: 3 to 63 lower-case letters, digits, `.` and `-`",
             "",
@@ -201,13 +201,13 @@ impl Wanted<'_> {
         self.common();
         self.none_of(&OF_FILE, "s3");
         self.there("endpoint", it.endpoint.is_some());
-        self.there("bucket", !it.bucket.is_empty());
+        self.there("bucket", !it.name.is_empty());
         self.there("credentials_file", it.credentials_file.is_some());
         let endpoint = it.endpoint.map(|uri| uri.to_string()).unwrap_or_default();
         Place::S3(S3Settings {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             region: it.region,
-            bucket: it.bucket,
+            bucket: it.name,
             prefix: it.prefix.trim_matches('/').to_owned(),
             path_style: it.path_style,
             credentials_file: it.credentials_file.unwrap_or_default(),
