@@ -36,6 +36,7 @@ mod daemon;
 #[cfg(feature = "failpoints")]
 mod daemon_kills;
 mod doctor;
+mod doctor_cli;
 mod encryption;
 mod engine_log;
 mod engine_plan;
