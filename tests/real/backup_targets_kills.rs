@@ -10,7 +10,7 @@ use rekindle::backup::targets::{Target, copy_once, fetch, uploads_dir};
 use rustix::process::{Pid, Signal};
 
 use crate::s3_server::{S3Server, Trap, settings};
-use crate::target_stage::{PARTS, Stage, s3};
+use crate::target_stage::{PART, PARTS, Stage, put, s3};
 
 /// Set for the child: directory and port of the server, directory of the stage, recipient.
 const JOB: &str = "REKINDLE_TEST_COPY";
@@ -51,7 +51,7 @@ fn child(job: &str) {
         .lines()
         .find(|line| line.starts_with("VmHWM"))
         .unwrap();
-    println!("peak memory of one copy: {peak}");
+    put(&stage.join("peak"), peak.as_bytes());
 }
 
 fn start(test: &str, server: &S3Server, stage: &Stage, recipient: &str, kill_at: &str) -> Child {
@@ -124,8 +124,8 @@ fn is_whole(server: &S3Server, stage: &Stage, key: Option<&Path>) {
 
 #[test]
 fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
-    if let Ok(job) = std::env::var(JOB) {
-        return child(&job);
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
     }
     let test = "b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest";
     for encrypted in [false, true] {
@@ -150,11 +150,36 @@ fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
     }
 }
 
+#[test]
+fn memory_of_a_copy_does_not_grow_with_the_backup() {
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
+    }
+    let test = "memory_of_a_copy_does_not_grow_with_the_backup";
+    let server = S3Server::start();
+    let mut peaks = Vec::new();
+    for parts in [4, 60] {
+        let stage = Stage::of(parts * PART);
+        let (_, public) = identity(&stage);
+        assert!(finish(start(test, &server, &stage, &public, "")).success());
+        let peak = std::fs::read_to_string(stage.path("peak")).unwrap();
+        let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+        println!(
+            "{} MiB encrypted and sent: peak memory {kib} KiB",
+            parts * 5
+        );
+        peaks.push(kib);
+        // The next one has the same name.
+        std::fs::remove_dir_all(server.object("clusters")).unwrap();
+    }
+    assert!(peaks[1] < peaks[0] + 6 * 1024, "{peaks:?}");
+}
+
 #[cfg(feature = "failpoints")]
 #[test]
 fn b05_killed_at_every_step_of_an_upload_the_next_life_completes_it() {
-    if let Ok(job) = std::env::var(JOB) {
-        return child(&job);
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
     }
     let test = "b05_killed_at_every_step_of_an_upload_the_next_life_completes_it";
     let points = rekindle::failpoints::ALL

@@ -78,10 +78,11 @@ async fn remote(settings: &TargetSettings) -> Vec<Remote> {
 
 /// Files of unfinished uploads in the server's directory.
 fn unfinished(data: &Path) -> usize {
-    let entries = std::fs::read_dir(data).unwrap();
-    entries
-        .filter(|entry| entry.as_ref().unwrap().path().is_file())
-        .count()
+    let names = std::fs::read_dir(data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let names = names.filter(|name| name.to_str().unwrap().starts_with(".upload"));
+    names.count()
 }
 
 #[tokio::test]

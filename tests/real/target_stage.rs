@@ -1,5 +1,6 @@
 //! A node with one backup of a size that needs several parts, and targets for it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,17 @@ impl Stage {
             .unwrap();
         let id = id(0);
         let bundle = take(dir.path(), &id, 1);
+        Self { dir, bundle, id }
+    }
+
+    /// With a snapshot of so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("rekindle-targets-")
+            .tempdir()
+            .unwrap();
+        let id = id(0);
+        let bundle = take_of(dir.path(), &id, 1, bytes);
         Self { dir, bundle, id }
     }
 
@@ -80,23 +92,30 @@ impl Stage {
 /// Takes a backup with a snapshot of some 22 MiB without compression; another `seed`, another
 /// content.
 pub fn take(dir: &Path, id: &BackupId, seed: u64) -> PathBuf {
+    take_of(dir, id, seed, PART * (PARTS as u64 - 1) + 1_234_567)
+}
+
+fn take_of(dir: &Path, id: &BackupId, seed: u64, bytes: u64) -> PathBuf {
     let secret = dir.join("ca.key");
-    std::fs::write(&secret, b"a key of the host").unwrap();
+    put(&secret, b"a key of the host");
     let writer = BundleWriter::begin(&dir.join("backups"), id).unwrap();
     let mut sink = writer.snapshot_sink(0).unwrap();
     let mut state = seed;
-    let mut left = PART * (PARTS as u64 - 1) + 1_234_567;
+    let mut block: Vec<u8> = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state.to_be_bytes()[0]
+    })
+    .take(65_536)
+    .collect();
+    let mut left = bytes;
     while left > 0 {
-        let chunk: Vec<u8> = (0..left.min(65_536))
-            .map(|_| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                (state >> 56) as u8
-            })
-            .collect();
-        sink.push(&chunk).unwrap();
-        left -= chunk.len() as u64;
+        let length = usize::try_from(left.min(65_536)).unwrap();
+        // No two blocks are the same.
+        block[..8].copy_from_slice(&left.to_be_bytes());
+        sink.push(&block[..length]).unwrap();
+        left -= length as u64;
     }
     let snapshot = sink.finish().unwrap();
     let host = [HostPath {
@@ -129,6 +148,18 @@ pub fn take(dir: &Path, id: &BackupId, seed: u64) -> PathBuf {
     };
     let bundle: Bundle = writer.seal(&manifest, &signer).unwrap();
     bundle.path().to_owned()
+}
+
+/// Writes a file of a test.
+pub fn put(path: &Path, bytes: &[u8]) {
+    let mut options = std::fs::File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 pub fn target(place: Place) -> TargetSettings {

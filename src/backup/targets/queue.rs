@@ -231,6 +231,9 @@ fn in_runtime(
                 }
                 Job::Abandon(id) => {
                     copy::abandon(&target, id, uploads).await?;
+                    if target.settings.prune && copy::find(&target, id).await?.is_none() {
+                        forget::forget(&target, id, uploads).await?;
+                    }
                     Ok(Copied { sent: 0 })
                 }
                 Job::Forget(id) => {

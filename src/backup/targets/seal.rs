@@ -207,7 +207,9 @@ mod tests {
         ];
         let recipients = [people[0].to_public(), people[1].to_public()];
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 7] {
-            let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let plain: Vec<u8> = (0..length)
+                .map(|at| u8::try_from(at % 251).unwrap())
+                .collect();
             let key = SealKey::new(&recipients).unwrap();
             let text = sealed(&plain, &key);
             assert_eq!(text, sealed(&plain, &key), "the same again");
