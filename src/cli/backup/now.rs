@@ -118,8 +118,8 @@ async fn follow(settings: &Settings, number: u64, out: &mut Out) -> Result<Taken
             notes,
             by_daemon: true,
         }),
-        Some(run) => Err(failed(run.failure.unwrap_or_default())),
-        None => Err(failed("the daemon was restarted meanwhile".to_owned())),
+        Some(run) => Err(failed(&run.failure.unwrap_or_default())),
+        None => Err(failed("the daemon was restarted meanwhile")),
     }
 }
 
@@ -162,11 +162,11 @@ async fn here(settings: Settings, allow: Allow, out: &mut Out) -> Result<Taken, 
             notes,
             by_daemon: false,
         }),
-        Err((_, failure)) => Err(failed(failure)),
+        Err((_, failure)) => Err(failed(&failure)),
     }
 }
 
-fn failed(message: String) -> Failure {
+fn failed(message: &str) -> Failure {
     super::told(format!("no backup was taken: {message}"))
         .hint("`rekindle status` shows how backups stand; earlier ones are untouched")
 }

@@ -104,7 +104,7 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
     section(
         &mut out,
         &format!("{id}: {}", bytes(shown.bytes)),
-        vec![
+        &[
             row("path", shown.path.display()),
             row("taken", format!("{taken_at}, {}", ago(*taken_at, now))),
             row("node", node),
@@ -116,7 +116,10 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
     section(
         &mut out,
         "Marks",
-        marks.iter().map(|mark| vec![mark.clone()]).collect(),
+        &marks
+            .iter()
+            .map(|mark| vec![mark.clone()])
+            .collect::<Vec<_>>(),
     );
     let mut rows = vec![
         row("version", &etcd.version),
@@ -137,7 +140,7 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
             format!("{} {:x} {urls}{learner}", member.name, member.id),
         )
     }));
-    section(&mut out, "etcd", rows);
+    section(&mut out, "etcd", &rows);
     let mut rows = vec![
         row("database", bytes(content.database_bytes)),
         row("live keys", content.live_keys),
@@ -146,12 +149,12 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
     ];
     let resources = content.resources.iter();
     rows.extend(resources.map(|(resource, count)| row(resource, count)));
-    section(&mut out, "Content", rows);
+    section(&mut out, "Content", &rows);
     let each = |map: &std::collections::BTreeMap<String, String>| -> Vec<Vec<String>> {
         map.iter().map(|(name, value)| row(name, value)).collect()
     };
-    section(&mut out, "Versions", each(versions));
-    section(&mut out, "Images", each(images));
+    section(&mut out, "Versions", &each(versions));
+    section(&mut out, "Images", &each(images));
     let files = parts.iter().map(|part| {
         let kind = match part.kind {
             PartKind::Snapshot => "snapshot",
@@ -165,7 +168,7 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
             format!("sha256 {}", part.sha256),
         ]
     });
-    section(&mut out, "Files", files.collect());
+    section(&mut out, "Files", &files.collect::<Vec<_>>());
     let copies = shown.record.copies.iter().map(|(target, copy)| {
         let told = match (copy.complete_at, &copy.last_failure) {
             (Some(at), _) => format!("complete since {at}"),
@@ -174,23 +177,23 @@ fn text(shown: &Shown<'_>, now: Timestamp) -> String {
         };
         row(target, told)
     });
-    section(&mut out, "Copies", copies.collect());
+    section(&mut out, "Copies", &copies.collect::<Vec<_>>());
     out
 }
 
-fn row(name: &str, value: impl ToString) -> Vec<String> {
-    vec![name.to_owned(), value.to_string()]
+fn row(name: &str, value: impl std::fmt::Display) -> Vec<String> {
+    vec![name.to_owned(), format!("{value}")]
 }
 
 /// Appends a section; nothing where it is empty.
-fn section(out: &mut String, head: &str, rows: Vec<Vec<String>>) {
+fn section(out: &mut String, head: &str, rows: &[Vec<String>]) {
     if rows.is_empty() {
         return;
     }
     if !out.is_empty() {
         out.push('\n');
     }
-    let _infallible = writeln!(out, "{}\n{}", clean(head), columns(&rows, "  ").trim_end());
+    let _infallible = writeln!(out, "{}\n{}", clean(head), columns(rows, "  ").trim_end());
 }
 
 fn outcome(outcome: Option<&Outcome>, now: Timestamp) -> String {

@@ -38,10 +38,6 @@ pub(super) fn make_room(settings: &Settings) -> Result<(), String> {
     made.map(drop).map_err(|error| chain(&error))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "called with what was removed"
-)]
 fn say(removed: Removed) {
     info!(id = %removed.id, reason = removed.reason, "pruned");
     for note in removed.notes {

@@ -107,17 +107,17 @@ fn of_disk(report: &mut BackupsReport, settings: &Settings, look: &Look) {
         });
     }
     let names = target_names(settings).into_iter();
-    report.targets = names.map(|name| target(name, &look.index, look)).collect();
+    report.targets = names.map(|name| target(&name, &look.index, look)).collect();
 }
 
-fn target(name: String, index: &Index, look: &Look) -> TargetReport {
+fn target(name: &str, index: &Index, look: &Look) -> TargetReport {
     let here = look.listing.backups.iter();
     let copies = here.map(|(kept, _)| {
         let record = index.records.get(&kept.id);
-        record.and_then(|record| record.copies.get(&name))
+        record.and_then(|record| record.copies.get(name))
     });
     let mut report = TargetReport {
-        name: name.clone(),
+        name: name.to_owned(),
         complete: 0,
         pending: 0,
         last_success: None,
@@ -139,7 +139,7 @@ fn target(name: String, index: &Index, look: &Look) -> TargetReport {
     // Also of backups that are pruned here.
     let everywhere = index.records.values();
     report.last_success = everywhere
-        .filter_map(|record| record.copies.get(&name)?.complete_at)
+        .filter_map(|record| record.copies.get(name)?.complete_at)
         .max();
     report
 }

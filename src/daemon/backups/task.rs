@@ -101,7 +101,7 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                ended = ended(&mut self.job) => self.close(ended).await,
+                ended = ended(&mut self.job) => self.close(ended),
                 Some(asked) = self.asked.recv() => self.answer(asked).await,
                 changed = self.settings.changed() => if changed.is_err() { break },
                 () = self.sides.changed() => {}
@@ -333,7 +333,7 @@ impl Task {
     }
 
     /// Takes note of an ended piece of work.
-    async fn close(&mut self, ended: Ended) {
+    fn close(&mut self, ended: Ended) {
         let Some(job) = self.job.take() else { return };
         let work = job.running.work;
         let took = clock::now().since(job.begun);
