@@ -76,7 +76,7 @@ fn targets_have_names_and_are_read_back_as_printed() {
         panic!("{nas:?}");
     };
     assert_eq!(directory.directory, Path::new("/mnt/nas"));
-    assert!(directory.must_be_mountpoint && nas.prune && nas.recipients.is_empty());
+    assert!(directory.must_be_mountpoint && !nas.prune && nas.recipients.is_empty());
     assert_eq!(directory.deadline, Duration::from_millis(2500));
     let Place::S3(s3) = &offsite.place else {
         panic!("{offsite:?}");
