@@ -9,7 +9,7 @@ use rekindle::backup::Progress;
 use rekindle::backup::targets::{Target, copy_once, fetch, uploads_dir};
 use rustix::process::{Pid, Signal};
 
-use crate::s3_server::{S3Server, Trap, settings};
+use crate::s3_server::{Request, S3Server, Trap, settings};
 use crate::target_stage::{PART, PARTS, Stage, put, s3};
 
 /// Set for the child: directory and port of the server, directory of the stage, recipient.
@@ -143,8 +143,13 @@ fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
         server.requests();
         let second = start(test, &server, &stage, recipient, "");
         assert!(finish(second).success());
-        let parts = server.requests().iter().filter(|r| r.is_part()).count();
-        assert_eq!(parts, PARTS - 3, "only what was not there");
+        // What the kernel had of the killed one's part may still have arrived.
+        let sent = server.requests().into_iter().filter(Request::is_part);
+        let sent: Vec<String> = sent.map(|request| request.target).collect();
+        let is_there =
+            |target: &&String| (1..=3).any(|n| target.contains(&format!("partNumber={n}&")));
+        assert_eq!(sent.iter().find(is_there), None, "only what was not there");
+        assert!((2..=3).contains(&sent.len()), "{sent:?}");
         is_whole(&server, &stage, encrypted.then_some(key.as_path()));
         assert_eq!(stage.local(), before);
     }

@@ -19,6 +19,7 @@ mod backup_take;
 mod backup_take_members;
 mod backup_take_streams;
 mod backup_targets;
+mod backup_targets_age;
 mod backup_targets_directory;
 mod backup_targets_kills;
 mod backup_targets_queue;
