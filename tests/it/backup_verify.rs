@@ -146,7 +146,7 @@ fn what_is_no_database_is_refused_with_its_reason() {
     check("half", &SNAPSHOT[..30720], "end is missing");
     check("longer", &[SNAPSHOT, &[0; 7]].concat(), "neither");
     check("padded", &[SNAPSHOT, &[0; 512]].concat(), "SHA-256");
-    check("zeros", &[0; 65536], "magic number");
+    check("zeros", &vec![0; 65536], "magic number");
     check("zstd", b"\x28\xB5\x2F\xFDxxxxxxxx", "compressed with zstd");
     check("cut", &SNAPSHOT[..SNAPSHOT.len() - 4096], "SHA-256");
     let fifo = dir.path().join("fifo");

@@ -59,7 +59,7 @@ async fn compare(client: &mut Client, cluster: &Cluster, path: &Path) -> Verifie
     let found = verify(path, &Progress::default()).unwrap();
     let status = client.status().await.unwrap();
     let revision = status.header().unwrap().revision();
-    assert_eq!(found.content.revision, revision, "{path:?}");
+    assert_eq!(found.content.revision, revision, "{}", path.display());
     assert!(!found.compacting, "{found:?}");
     // Nothing is odd about a healthy database.
     assert_eq!(found.remarks, Vec::<String>::new());
