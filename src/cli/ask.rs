@@ -152,7 +152,10 @@ pub fn wait_for<F: Future>(work: F) -> Result<F::Output, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::of(Exit::No, &error))?;
-    Ok(runtime.block_on(work))
+    let output = runtime.block_on(work);
+    // A thread that hangs on a dead disk must not hold up the answer.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// What the daemon's memory says of a checkpoint, without anything that only observation tells.

@@ -99,9 +99,9 @@ fn table(findings: &[Finding]) -> String {
         let since = finding.since.map_or(String::new(), since);
         let what = clean(&finding.what);
         let word = finding.severity.word();
-        let _ = write!(text, "{word:<5} {}: {what}{since}\n", finding.section);
+        let _ = writeln!(text, "{word:<5} {}: {what}{since}", finding.section);
         if let Some(hint) = &finding.hint {
-            let _ = write!(text, "      hint: {}\n", clean(hint));
+            let _ = writeln!(text, "      hint: {}", clean(hint));
         }
     }
     text

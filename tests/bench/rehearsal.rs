@@ -16,6 +16,8 @@
 
 #[path = "../real/etcd_cluster.rs"]
 mod etcd_cluster;
+#[path = "../real/etcd_way.rs"]
+mod etcd_way;
 #[path = "../real/rehearsal.rs"]
 mod rehearsal;
 

@@ -77,8 +77,9 @@ impl Shelf {
     fn config(&self, more: &str) -> PathBuf {
         let path = self.state.join("config.toml");
         let text = format!(
-            "[paths]\nstate_dir = {:?}\n[backup]\ndirectory = {:?}\nmin_free_bytes = 0\n{more}\n",
-            self.state, self.backups
+            "[paths]\nstate_dir = '{}'\n[backup]\ndirectory = '{}'\nmin_free_bytes = 0\n{more}\n",
+            self.state.display(),
+            self.backups.display()
         );
         #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         std::fs::write(&path, text).unwrap();
@@ -305,7 +306,7 @@ fn b03_room_is_made_on_a_full_disk_and_only_so_much() {
     let pruner = shelf.pruner(retention);
     let room = pruner
         .make_room(one + one / 2, Timestamp::now(), &mut |gone| {
-            removed.push(gone)
+            removed.push(gone);
         })
         .unwrap();
     assert_eq!(room, Room::Prune(ids[..2].to_vec()));

@@ -92,7 +92,7 @@ fn a_whole_backup_is_restored_with_everything_said() {
     for part in [
         "by 1000000028 = 40 (highest revision on record) - 12 (the backup's) + 1000000000",
         &node.signer().public().to_string(),
-        "by the trailer",
+        "trailer",
         "default=http://127.0.0.1:2380",
         "chown -R etcd:",
     ] {

@@ -354,7 +354,7 @@ fn b07_three_masters_never_run_together() {
     let spread = HOUR;
     let apart = |left: Duration, right: Duration| {
         let distance = left.abs_diff(right);
-        distance.min(spread - distance)
+        distance.min(spread.saturating_sub(distance))
     };
     for stem in [
         "master-",

@@ -234,6 +234,7 @@ fn man_pages_and_completions_cover_each_command() {
     assert_eq!(
         names,
         [
+            "rekindle-backup-fetch.8",
             "rekindle-backup-list.8",
             "rekindle-backup-now.8",
             "rekindle-backup-prune.8",

@@ -126,12 +126,21 @@ impl Node {
         let bad = found.iter().filter(|it| it.severity != Severity::Ok);
         // What is not well has something to do about it.
         assert!(bad.clone().all(|it| it.hint.is_some()), "{found:#?}");
-        let text = bad.map(|it| format!("{}: {}\n", it.severity.word(), it.what));
-        (worst(&found), text.collect())
+        let text: Vec<String> = bad
+            .map(|it| format!("{}: {}", it.severity.word(), it.what))
+            .collect();
+        (worst(&found), text.join("\n"))
     }
 }
 
+/// Spoils a node, and makes all on it so many hours older where it is asked to.
+type Change = fn(&mut Node, &dyn Fn(&mut Node, i64));
+
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases is as long as it is"
+)]
 fn b01_silent_failures_are_found() {
     assert_eq!(Node::well().says(), (Severity::Ok, String::new()));
     let hours = |node: &mut Node, by: i64| {
@@ -144,7 +153,6 @@ fn b01_silent_failures_are_found() {
         }
         (node.kept, node.index) = (old.kept, old.index);
     };
-    type Change = fn(&mut Node, &dyn Fn(&mut Node, i64));
     let cases: [(&str, Change, Severity, &str); 19] = [
         (
             "months without a backup",
@@ -335,10 +343,13 @@ fn doctor(dir: &Path, shelf: &Shelf, args: &[&str]) -> (Option<i32>, String) {
     let config = dir.join("config.toml");
     let (pki, manifests) = (dir.join("pki"), dir.join("manifests"));
     let text = format!(
-        "[paths]\nstate_dir = {:?}\nmanifest_dir = {manifests:?}\n[etcd]\nca_file = {pki:?}\n\
-         certificate_file = {pki:?}\nkey_file = {pki:?}\n\
-         [backup]\ndirectory = {:?}\nmin_free_bytes = 0\n",
-        shelf.state, shelf.backups
+        "[paths]\nstate_dir = '{}'\nmanifest_dir = '{}'\n[etcd]\nca_file = '{pki}'\n\
+         certificate_file = '{pki}'\nkey_file = '{pki}'\n\
+         [backup]\ndirectory = '{}'\nmin_free_bytes = 0\n",
+        shelf.state.display(),
+        manifests.display(),
+        shelf.backups.display(),
+        pki = pki.display(),
     );
     std::fs::create_dir_all(&manifests).unwrap();
     for (path, text) in [(&config, text.as_str()), (&pki, "")] {

@@ -13,8 +13,8 @@ use rekindle::core::reading::chain;
 use rekindle::objectstore::StoreError;
 use rustix::process::Signal;
 
-use crate::s3_server::{S3Server, SECRET, Trap};
-use crate::target_stage::{PARTS, Stage, id, s3, take};
+use crate::s3_server::{Request, S3Server, SECRET, Trap};
+use crate::target_stage::{PARTS, Stage, id, put, s3, take};
 
 fn store_error(result: Result<impl std::fmt::Debug, CopyError>) -> StoreError {
     match result.unwrap_err() {
@@ -56,7 +56,7 @@ async fn a_copy_is_whole_listed_and_comes_back() {
     let parts: Vec<_> = server
         .requests()
         .into_iter()
-        .filter(|r| r.is_part())
+        .filter(Request::is_part)
         .collect();
     assert_eq!(parts.len(), PARTS);
     let bytes = Bundle::open(&stage.bundle).unwrap().bytes();
@@ -183,7 +183,7 @@ async fn b05_a_server_killed_in_the_middle_gets_only_what_it_lacks() {
     server.run();
     server.requests();
     stage.copy(&settings).await.unwrap();
-    let parts = server.requests().into_iter().filter(|r| r.is_part());
+    let parts = server.requests().into_iter().filter(Request::is_part);
     let numbers: Vec<String> = parts.map(|r| r.target).collect();
     assert_eq!(numbers.len(), 2, "{numbers:?}");
     comes_back(&stage, &settings, None).await;
@@ -251,7 +251,7 @@ async fn a_copy_that_lost_an_object_is_not_taken_for_one() {
     std::fs::copy(stage.bundle.join("snapshot.db"), &lost).unwrap();
     let mut bytes = std::fs::read(&lost).unwrap();
     bytes[7_000_000] ^= 1;
-    std::fs::write(&lost, bytes).unwrap();
+    put(&lost, &bytes);
     let target = Target::open(&settings).unwrap();
     let into = stage.path("elsewhere");
     let error = fetch(&target, &stage.id, &into, None, &Progress::default())
@@ -281,7 +281,7 @@ async fn b06_credentials_on_the_host() {
         std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         refused(store_error(stage.copy(&settings).await), "chmod 0600");
     }
-    std::fs::write(&file, "[default]\naws_access_key_id = lab\n").unwrap();
+    put(&file, b"[default]\naws_access_key_id = lab\n");
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     refused(
         store_error(stage.copy(&settings).await),
@@ -371,7 +371,7 @@ async fn what_leaves_the_node_encrypted_is_opened_by_age_itself() {
     let catalog: serde_json::Value = serde_json::from_slice(&text.unwrap()).unwrap();
     for entry in catalog["objects"].as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
-        assert!(name.ends_with(".age"));
+        assert_eq!(name.rsplit('.').next(), Some("age"));
         let object = server.object(&format!("clusters/lab/{}/{name}", stage.id));
         let digest = rekindle::store::sealed::hex_digest(&std::fs::read(object).unwrap());
         assert_eq!(entry["sha256"], digest);

@@ -7,7 +7,7 @@ use rekindle::backup::Progress;
 use rekindle::backup::targets::{CopyError, Target, fetch, list};
 use rekindle::objectstore::{MARKER, StoreError};
 
-use crate::target_stage::{Stage, directory, take};
+use crate::target_stage::{Stage, directory, put, take};
 
 /// A file system in memory, unmounted when it goes out of scope.
 struct Mounted(PathBuf);
@@ -65,7 +65,7 @@ async fn a_copy_in_a_directory_is_whole_and_comes_back() {
     let stage = Stage::new();
     let place = stage.path("nfs");
     std::fs::create_dir(&place).unwrap();
-    std::fs::write(place.join(MARKER), b"").unwrap();
+    put(&place.join(MARKER), b"");
     let settings = directory(&place, false);
     stage.copy(&settings).await.unwrap();
     assert_eq!(stage.copy(&settings).await.unwrap().sent, 0);

@@ -10,7 +10,7 @@ use rekindle::backup::targets::{Target, copy_once, fetch, uploads_dir};
 use rustix::process::{Pid, Signal};
 
 use crate::s3_server::{S3Server, Trap, settings};
-use crate::target_stage::{PART, PARTS, Stage, s3};
+use crate::target_stage::{PART, PARTS, Stage, put, s3};
 
 /// Set for the child: directory and port of the server, directory of the stage, recipient.
 const JOB: &str = "REKINDLE_TEST_COPY";
@@ -51,7 +51,7 @@ fn child(job: &str) {
         .lines()
         .find(|line| line.starts_with("VmHWM"))
         .unwrap();
-    std::fs::write(stage.join("peak"), peak).unwrap();
+    put(&stage.join("peak"), peak.as_bytes());
 }
 
 fn start(test: &str, server: &S3Server, stage: &Stage, recipient: &str, kill_at: &str) -> Child {
@@ -124,8 +124,8 @@ fn is_whole(server: &S3Server, stage: &Stage, key: Option<&Path>) {
 
 #[test]
 fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
-    if let Ok(job) = std::env::var(JOB) {
-        return child(&job);
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
     }
     let test = "b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest";
     for encrypted in [false, true] {
@@ -152,8 +152,8 @@ fn b05_killed_in_the_middle_of_a_part_the_next_life_sends_only_the_rest() {
 
 #[test]
 fn memory_of_a_copy_does_not_grow_with_the_backup() {
-    if let Ok(job) = std::env::var(JOB) {
-        return child(&job);
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
     }
     let test = "memory_of_a_copy_does_not_grow_with_the_backup";
     let server = S3Server::start();
@@ -178,8 +178,8 @@ fn memory_of_a_copy_does_not_grow_with_the_backup() {
 #[cfg(feature = "failpoints")]
 #[test]
 fn b05_killed_at_every_step_of_an_upload_the_next_life_completes_it() {
-    if let Ok(job) = std::env::var(JOB) {
-        return child(&job);
+    if let Some(job) = std::env::var_os(JOB) {
+        return child(job.to_str().unwrap());
     }
     let test = "b05_killed_at_every_step_of_an_upload_the_next_life_completes_it";
     let points = rekindle::failpoints::ALL

@@ -12,6 +12,7 @@
 mod apiserver;
 mod backup_binary;
 mod backup_daemon;
+mod backup_node;
 mod backup_rehearse;
 mod backup_restore;
 mod backup_take;

@@ -183,7 +183,7 @@ impl S3Server {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
         let ca = params.self_signed(&key).unwrap();
-        std::fs::write(self.path("ca.crt"), ca.pem()).unwrap();
+        crate::target_stage::put(&self.path("ca.crt"), ca.pem().as_bytes());
         let issuer = rcgen::Issuer::new(params, key);
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = rcgen::KeyPair::generate().unwrap();

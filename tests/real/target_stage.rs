@@ -1,5 +1,6 @@
 //! A node with one backup of a size that needs several parts, and targets for it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ pub fn take(dir: &Path, id: &BackupId, seed: u64) -> PathBuf {
 
 fn take_of(dir: &Path, id: &BackupId, seed: u64, bytes: u64) -> PathBuf {
     let secret = dir.join("ca.key");
-    std::fs::write(&secret, b"a key of the host").unwrap();
+    put(&secret, b"a key of the host");
     let writer = BundleWriter::begin(&dir.join("backups"), id).unwrap();
     let mut sink = writer.snapshot_sink(0).unwrap();
     let mut state = seed;
@@ -147,6 +148,18 @@ fn take_of(dir: &Path, id: &BackupId, seed: u64, bytes: u64) -> PathBuf {
     };
     let bundle: Bundle = writer.seal(&manifest, &signer).unwrap();
     bundle.path().to_owned()
+}
+
+/// Writes a file of a test.
+pub fn put(path: &Path, bytes: &[u8]) {
+    let mut options = std::fs::File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 pub fn target(place: Place) -> TargetSettings {

@@ -75,9 +75,15 @@ impl Child {
         let _ = self.process.kill().await;
     }
 
-    /// What it has done so far in ticks and bytes: any change is progress.
+    /// Bytes that it has read and written so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.process.id().map_or(0, moved)
+    }
+
+    /// Bytes and processor ticks: of a child that reads its files as memory.
     pub(super) fn activity(&self) -> u64 {
-        self.process.id().map_or(0, activity)
+        let ticks = self.process.id().map_or(0, ticks);
+        ticks.wrapping_add(self.moved())
     }
 
     /// How it ended, and the last that it said.
@@ -155,21 +161,23 @@ fn keep(
     })
 }
 
-/// Processor ticks and bytes read and written of a process, added up: `proc(5)`.
-fn activity(pid: u32) -> u64 {
+/// Processor ticks of a process: `proc(5)`.
+fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Behind the name in parentheses, which may hold anything: utime and stime are 14 and 15.
-    let ticks = stat.rsplit_once(')').map_or(0, |(_, rest)| {
+    stat.rsplit_once(')').map_or(0, |(_, rest)| {
         let fields = rest.split_whitespace().skip(11).take(2);
         fields.filter_map(|field| field.parse::<u64>().ok()).sum()
-    });
+    })
+}
+
+/// Bytes and calls of a process that read and write, added up.
+fn moved(pid: u32) -> u64 {
     let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let bytes: u64 = io
-        .lines()
+    io.lines()
         .filter_map(|line| line.split_once(": "))
         .filter_map(|(_, number)| number.parse::<u64>().ok())
-        .fold(0, u64::wrapping_add);
-    ticks.wrapping_add(bytes)
+        .fold(0, u64::wrapping_add)
 }
 
 /// Watches figures that must change.
@@ -179,23 +187,28 @@ pub(super) struct Watch {
     since: Instant,
     begun: Instant,
     stall: Duration,
-    longest: Duration,
+    longest: Option<Duration>,
 }
 
 impl Watch {
-    /// Begins: without a change for `stall` the step has failed. Nor may it spin for ever: with
-    /// `bytes` to work on it has ten times that, and a second for each MiB.
-    pub(super) fn begin(stall: Duration, bytes: u64) -> Self {
+    /// Begins: without a change for `stall` the step has failed.
+    pub(super) fn begin(stall: Duration) -> Self {
         let now = Instant::now();
         Self {
             last: None,
             since: now,
             begun: now,
             stall,
-            longest: stall
-                .saturating_mul(10)
-                .saturating_add(Duration::from_secs(bytes >> 20)),
+            longest: None,
         }
+    }
+
+    /// For figures that also change where something spins for ever: it has ten times as long, and
+    /// a second for each MiB of the `bytes` that it works on.
+    pub(super) fn not_for_ever(mut self, bytes: u64) -> Self {
+        let work = Duration::from_secs(bytes >> 20);
+        self.longest = Some(self.stall.saturating_mul(10).saturating_add(work));
+        self
     }
 
     /// Takes a look at the figure. `Some`: it hangs, in words.
@@ -210,6 +223,7 @@ impl Watch {
             return Some(format!("no progress for {} s", still.as_secs()));
         }
         let whole = now.duration_since(self.begun);
-        (whole >= self.longest).then(|| format!("not done after {} s", whole.as_secs()))
+        let longest = self.longest?;
+        (whole >= longest).then(|| format!("not done after {} s", whole.as_secs()))
     }
 }

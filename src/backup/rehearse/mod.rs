@@ -73,7 +73,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Bytes of the scratch directory's file system that stay free.
     pub min_free_bytes: u64,
-    /// A step that shows no progress for so long has failed.
+    /// A step that shows no progress for so long has failed; bringing some GiB to a slow disk shows
+    /// none for minutes.
     pub stall: Duration,
 }
 
@@ -82,7 +83,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 2 << 30,
             min_free_bytes: 1 << 30,
-            stall: Duration::from_secs(120),
+            stall: Duration::from_secs(300),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn restore(
     let mut child = Child::start(command, &name, scratch.path(), confinement.memory_bytes)?;
     hit("rehearse.restoring");
     let database = scratch.path().join(DATA).join("member/snap/db");
-    let mut watch = Watch::begin(stall, bytes);
+    let mut watch = Watch::begin(stall);
     let mut done = 0;
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -61,7 +61,7 @@ pub(super) async fn restore(
                 let grown = std::fs::metadata(&database).map_or(0, |meta| meta.len());
                 progress.advance(grown.saturating_sub(done));
                 done = done.max(grown);
-                if let Some(hang) = watch.look(child.activity().wrapping_add(grown)) {
+                if let Some(hang) = watch.look(child.moved().wrapping_add(grown)) {
                     let said = child.last_words();
                     child.kill().await;
                     return failed(format!("{name} hangs while it restores: {hang}{said}"));

@@ -93,6 +93,17 @@ impl Scratch {
     pub(super) async fn finish(mut self) -> Result<(), RehearseError> {
         drop(self.pipe.take());
         let _ = tokio::time::timeout(REAPER_DEADLINE, self.reaper.wait()).await;
+        let cleared = tokio::task::spawn_blocking(move || self.gone());
+        cleared.await.map_err(|_| RehearseError::CutOff)?
+    }
+
+    /// [`Scratch::finish`] where nothing was begun in it. Blocks.
+    pub(super) fn abandon(self) {
+        // What cannot be removed now, the reaper does.
+        let _ = self.gone();
+    }
+
+    fn gone(&self) -> Result<(), RehearseError> {
         match self.root.stat(&self.name) {
             Ok(None) => Ok(()),
             _ => clear_run(&self.root, &self.name),

@@ -58,7 +58,7 @@ impl Server {
     ) -> Result<Client, Stop> {
         progress.begin("starting etcd", 0);
         let socket = scratch.path().join("client:1");
-        let mut watch = Watch::begin(stall, bytes);
+        let mut watch = Watch::begin(stall).not_for_ever(bytes);
         let mut look = tokio::time::interval(LOOK);
         let mut last = "it does not listen".to_owned();
         loop {

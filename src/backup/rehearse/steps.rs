@@ -38,10 +38,10 @@ struct Done {
 /// Where it could not be made, which says nothing about the backup.
 pub async fn rehearse(request: Request, progress: Progress) -> Result<Outcome, RehearseError> {
     let begun = clock::now();
-    let bundle = Bundle::open(&request.bundle).map_err(RehearseError::Bundle)?;
-    let tools = Tools::find(request.tools.as_deref())?;
-    let root = request.scratch.clone();
-    let scratch = Scratch::make(&root)?;
+    let wanted = request.clone();
+    let begin = tokio::task::spawn_blocking(move || begin(&wanted));
+    let begin = begin.await.map_err(|_| RehearseError::CutOff)?;
+    let (bundle, tools, scratch) = begin?;
     let mut done = Done::default();
     let ended = steps(&request, bundle, &tools, &scratch, &mut done, &progress).await;
     progress.begin("removing", 0);
@@ -61,6 +61,20 @@ pub async fn rehearse(request: Request, progress: Progress) -> Result<Outcome, R
     })
 }
 
+/// What is there to rehearse, what with and where. Blocks.
+fn begin(request: &Request) -> Result<(Bundle, Tools, Scratch), RehearseError> {
+    let bundle = Bundle::open(&request.bundle).map_err(RehearseError::Bundle)?;
+    let tools = Tools::find(request.tools.as_deref())?;
+    let scratch = Scratch::make(&request.scratch)?;
+    match room(request, &bundle, &scratch) {
+        Ok(()) => Ok((bundle, tools, scratch)),
+        Err(error) => {
+            scratch.abandon();
+            Err(error)
+        }
+    }
+}
+
 async fn steps(
     request: &Request,
     bundle: Bundle,
@@ -76,7 +90,6 @@ async fn steps(
     let bounds = marks.any(|mark| mark.contains("upper bounds"));
     let taken_by = bundle.manifest().etcd.version.clone();
     let confinement = Confinement::probe(limits).await;
-    room(request, &bundle, scratch)?;
     let restorer = about(&tools.restore, &["version"], scratch, limits.stall).await?;
     let server = about(&tools.etcd, &["--version"], scratch, limits.stall).await?;
     for (name, here) in [("the tool that restores", &restorer), ("etcd", &server)] {
@@ -249,7 +262,7 @@ async fn unpack(
         }
         Ok::<_, BundleError>((snapshot, keys, bundle.snapshot().plain_bytes))
     });
-    let mut watch = Watch::begin(stall, u64::MAX >> 32);
+    let mut watch = Watch::begin(stall);
     let mut look = tokio::time::interval(LOOK);
     let mut work = std::pin::pin!(work);
     loop {

@@ -10,6 +10,10 @@ use crate::backup::signing::{PublicKey, Trust};
 use crate::core::backup::id::BackupId;
 use crate::core::backup::manifest::Manifest;
 
+/// etcd writes its database some moments after its log.
+const RAW: &str = "a member's own database: what was only in its write-ahead log is not in it, the \
+                   last moments before it stopped";
+
 /// A backup to restore.
 #[derive(Debug)]
 pub enum Source {
@@ -107,6 +111,10 @@ pub(super) fn look(
                 return Err(RestoreError::Unsigned { path });
             }
             let inside = check_content(path, path, progress)?;
+            let mut remarks = inside.remarks;
+            if inside.raw {
+                remarks.push(RAW.to_owned());
+            }
             let content = inside.content.unwrap_or_default();
             let revision = content.revision;
             Ok(Looked {
@@ -117,7 +125,7 @@ pub(super) fn look(
                 high_water: revision,
                 signed_by: None,
                 checked: inside.checked,
-                remarks: inside.remarks,
+                remarks,
             })
         }
     }

@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     backups_dir: Option<PathBuf>,
     /// Seconds without progress after which a step has failed
-    #[arg(long, value_name = "SECONDS", default_value = "120",
+    #[arg(long, value_name = "SECONDS", default_value = "300",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stall_seconds: u64,
     /// How it is printed
