@@ -1,5 +1,6 @@
 //! Verifying databases that a real etcd wrote: `tests/fixtures/etcd`, made by the script there.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,7 +53,10 @@ fn a_snapshot_is_whole_and_its_figures_are_etcds() {
     assert_eq!(found.remarks, Vec::<String>::new());
     assert!(!found.compacting);
     let whole = Sha256::digest(SNAPSHOT);
-    let hex: String = whole.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in whole {
+        write!(hex, "{byte:02x}").unwrap();
+    }
     assert_eq!(found.sha256_of_file, hex);
     let position = progress.position();
     assert_eq!((position.done, position.total), (61472, 61472));
