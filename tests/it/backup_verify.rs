@@ -1,5 +1,6 @@
 //! Verifying databases that a real etcd wrote: `tests/fixtures/etcd`, made by the script there.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,7 +53,10 @@ fn a_snapshot_is_whole_and_its_figures_are_etcds() {
     assert_eq!(found.remarks, Vec::<String>::new());
     assert!(!found.compacting);
     let whole = Sha256::digest(SNAPSHOT);
-    let hex: String = whole.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in whole {
+        write!(hex, "{byte:02x}").unwrap();
+    }
     assert_eq!(found.sha256_of_file, hex);
     let position = progress.position();
     assert_eq!((position.done, position.total), (61472, 61472));
@@ -146,7 +150,7 @@ fn what_is_no_database_is_refused_with_its_reason() {
     check("half", &SNAPSHOT[..30720], "end is missing");
     check("longer", &[SNAPSHOT, &[0; 7]].concat(), "neither");
     check("padded", &[SNAPSHOT, &[0; 512]].concat(), "SHA-256");
-    check("zeros", &[0; 65536], "magic number");
+    check("zeros", &vec![0; 65536], "magic number");
     check("zstd", b"\x28\xB5\x2F\xFDxxxxxxxx", "compressed with zstd");
     check("cut", &SNAPSHOT[..SNAPSHOT.len() - 4096], "SHA-256");
     let fifo = dir.path().join("fifo");

@@ -8,6 +8,7 @@ use rekindle::backup::Progress;
 use rekindle::backup::verify::verify;
 
 use crate::backup_verify::{DATABASE, SNAPSHOT, write};
+use crate::bolt_file::fnv64a;
 
 const PAGE: usize = 4096;
 
@@ -98,8 +99,8 @@ proptest! {
             let number = match kind {
                 0 => number,
                 1 => number % 16,
-                2 => (number % 16) << 32 | (number >> 32) % 4096,
-                _ => (number % 0x1_0000) << 48 | number % 20,
+                2 => ((number % 16) << 32) | ((number >> 32) % 4096),
+                _ => ((number % 0x1_0000) << 48) | (number % 20),
             };
             bytes[at * 8..at * 8 + 8].copy_from_slice(&number.to_le_bytes());
         }
@@ -111,12 +112,6 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let _ = look(&place(&dir), &bytes);
     }
-}
-
-fn fnv64a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// All over the structure, not only where a sample falls.
@@ -196,7 +191,7 @@ impl Structure {
         let size = |at: usize| usize::try_from(number(file, at, 4)).unwrap();
         let leaf = number(file, start + 8, 2) == 2;
         let count = usize::try_from(number(file, start + 10, 2)).unwrap();
-        if start % PAGE == 0 {
+        if start.is_multiple_of(PAGE) {
             self.pages
                 .extend(start / PAGE..=start / PAGE + size(start + 12));
         }
@@ -236,5 +231,5 @@ impl Structure {
 
 fn number(file: &[u8], at: usize, bytes: usize) -> u64 {
     let part = file[at..at + bytes].iter().rev();
-    part.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    part.fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

@@ -2,11 +2,8 @@
 //! hours to make. The benchmark has `etcdctl snapshot status` read what this writes.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-use sha2::{Digest, Sha256};
 
 /// An element of a leaf.
 #[derive(Debug, Clone)]
@@ -153,7 +150,9 @@ impl Writer {
                 bytes.extend(child.to_le_bytes());
                 at = at + key.len() - 16;
             }
-            children.iter().for_each(|(key, _)| bytes.extend(key));
+            for (key, _) in children {
+                bytes.extend(key);
+            }
             bytes
         })
     }
@@ -168,9 +167,9 @@ impl Writer {
                 if long {
                     bytes.extend((pages.len() as u64).to_le_bytes());
                 }
-                pages
-                    .iter()
-                    .for_each(|page| bytes.extend(page.to_le_bytes()));
+                for page in pages {
+                    bytes.extend(page.to_le_bytes());
+                }
                 bytes
             }),
         };
@@ -192,28 +191,6 @@ impl Writer {
             .set_len(self.next * self.page_size as u64)
             .unwrap();
         self.file
-    }
-}
-
-/// Appends the SHA-256 that makes a snapshot of a database.
-pub(crate) fn append_trailer(path: &Path) {
-    let mut hasher = Sha256::new();
-    let mut file = File::open(path).unwrap();
-    std::io::copy(&mut file, &mut Hashing(&mut hasher)).unwrap();
-    let mut file = File::options().append(true).open(path).unwrap();
-    file.write_all(&hasher.finalize()).unwrap();
-}
-
-struct Hashing<'a>(&'a mut Sha256);
-
-impl std::io::Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

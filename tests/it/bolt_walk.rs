@@ -8,6 +8,9 @@ use rekindle::bolt::{Bucket, Metas, Pages, Source, Walk};
 
 use crate::bolt_file::{Element, Freelist, Writer, bucket, inline, pair};
 
+/// A key by the path of its buckets, the length of its value and the sum of the value's bytes.
+type Found = (String, u64, u64);
+
 /// A file with a directory of its own.
 struct Made {
     dir: tempfile::TempDir,
@@ -40,9 +43,8 @@ impl Made {
         file.write_all_at(bytes, at).unwrap();
     }
 
-    /// Every key by the path of its buckets, with the length of its value and the sum of its
-    /// bytes; and the pages.
-    fn walk(&self) -> Result<(Vec<(String, u64, u64)>, Pages), String> {
+    /// Every key, and the pages.
+    fn walk(&self) -> Result<(Vec<Found>, Pages), String> {
         let file = File::open(self.path()).unwrap();
         let source = Source::new(&file, file.metadata().unwrap().len());
         let metas = Metas::read(&source).map_err(|error| error.to_string())?;

@@ -59,7 +59,7 @@ async fn compare(client: &mut Client, cluster: &Cluster, path: &Path) -> Verifie
     let found = verify(path, &Progress::default()).unwrap();
     let status = client.status().await.unwrap();
     let revision = status.header().unwrap().revision();
-    assert_eq!(found.content.revision, revision, "{path:?}");
+    assert_eq!(found.content.revision, revision, "{}", path.display());
     assert!(!found.compacting, "{found:?}");
     // Nothing is odd about a healthy database.
     assert_eq!(found.remarks, Vec::<String>::new());
@@ -230,15 +230,12 @@ async fn live_keys_are_counted_right_around_every_compaction() {
         let mut last = 0;
         for _ in 0..20 {
             let key = format!("/registry/pods/ns/{}", random(30));
-            last = match random(3) {
-                0 => {
-                    let answer = etcd.delete(key, None).await.unwrap();
-                    answer.header().unwrap().revision()
-                }
-                _ => {
-                    let answer = etcd.put(key, "x", None).await.unwrap();
-                    answer.header().unwrap().revision()
-                }
+            last = if random(3) == 0 {
+                let answer = etcd.delete(key, None).await.unwrap();
+                answer.header().unwrap().revision()
+            } else {
+                let answer = etcd.put(key, "x", None).await.unwrap();
+                answer.header().unwrap().revision()
             };
         }
         let back = i64::try_from(random(12)).unwrap();
