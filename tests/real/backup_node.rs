@@ -50,9 +50,9 @@ impl Node {
              \"{dir}/backups\"\npki_dir = \"{dir}/pki\"\nextra_paths = []\nhigh_water_seconds = \
              1\nmin_free_bytes = 0\nspread_minutes = 0\n{backup}\n",
             cluster.endpoints(),
-            cluster.path("ca.crt"),
-            cluster.path("client.crt"),
-            cluster.path("client.key"),
+            cluster.path("ca.crt").to_str().unwrap(),
+            cluster.path("client.crt").to_str().unwrap(),
+            cluster.path("client.key").to_str().unwrap(),
         );
         std::fs::write(self.path("config.toml"), text).unwrap();
     }
