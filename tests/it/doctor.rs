@@ -289,7 +289,7 @@ fn b01_silent_failures_are_found() {
                 n.tool = Ok(Tool {
                     name: "etcdctl 3.4.23".to_owned(),
                     bumps: false,
-                })
+                });
             },
             Severity::Warn,
             "etcdctl 3.4.23 restores but cannot raise revisions",
