@@ -106,7 +106,7 @@ async fn b01_backups_that_fail_are_said_by_status_and_metrics_until_they_succeed
 }
 
 #[tokio::test]
-async fn b05_an_etcd_that_hangs_stops_neither_the_loop_nor_a_later_backup() {
+async fn d08_an_etcd_that_hangs_stops_neither_the_loop_nor_a_later_backup() {
     let cluster = Cluster::start("3.5", 1).await;
     let mut node = Node::new(&cluster, "schedule = \"\"\nrehearsal_schedule = \"\"");
     node.start();
@@ -213,7 +213,7 @@ async fn d01_killed_while_a_backup_is_taken_the_index_is_true_and_the_others_are
 }
 
 #[tokio::test]
-async fn b07_a_run_that_was_missed_is_caught_up_once_and_the_phase_is_the_nodes_own() {
+async fn b07_a_run_that_was_missed_is_caught_up_once() {
     let cluster = Cluster::start("3.5", 1).await;
     // Due hours ago for the first time: the memory of a daemon that was down since.
     let mut node = Node::new(
