@@ -138,7 +138,7 @@ pub fn record(
         Found::Whole(marks, generation) => (marks, generation),
         Found::Absent => (Marks::default(), 0),
         Found::Damaged(why) => {
-            let aside = move_aside(&dir)?;
+            let aside = durable::set_aside(&dir, FILE, DAMAGED)?;
             hit("high-water.damaged-moved");
             notices.push(format!(
                 "the high-water mark was damaged ({why}) and is begun anew; the old one is {}",
@@ -254,18 +254,5 @@ fn find(dir: &Dir) -> Result<Found, HighWaterError> {
             Err(error.into())
         }
         Err(error) => Ok(Found::Damaged(chain(&error))),
-    }
-}
-
-/// Moves the damaged file to the first free number; gives its new name.
-fn move_aside(dir: &Dir) -> Result<String, HighWaterError> {
-    let mut number: u32 = 1;
-    loop {
-        let aside = format!("{DAMAGED}{number}");
-        if dir.stat(&aside)?.is_none() {
-            durable::move_aside(dir, FILE, dir, &aside)?;
-            return Ok(aside);
-        }
-        number = number.saturating_add(1);
     }
 }

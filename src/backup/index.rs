@@ -142,7 +142,7 @@ impl IndexFile {
             Found::Whole(index, generation) => (Some(index), generation),
             Found::Absent => (None, 0),
             Found::Damaged(why) => {
-                let aside = move_aside(&dir)?;
+                let aside = durable::set_aside(&dir, INDEX, DAMAGED)?;
                 hit("index.damaged-moved");
                 tracing::error!(
                     why,
@@ -231,18 +231,5 @@ fn find(dir: &Dir) -> Result<Found, IndexError> {
             Err(IndexError::OtherVersion { path, source })
         }
         Err(error) => Ok(Found::Damaged(chain(&error))),
-    }
-}
-
-/// Moves the damaged index to the first free number; gives its new name.
-fn move_aside(dir: &Dir) -> Result<String, IndexError> {
-    let mut number: u32 = 1;
-    loop {
-        let aside = format!("{DAMAGED}{number}");
-        if dir.stat(&aside)?.is_none() {
-            durable::move_aside(dir, INDEX, dir, &aside)?;
-            return Ok(aside);
-        }
-        number = number.saturating_add(1);
     }
 }

@@ -153,14 +153,12 @@ pub(crate) fn queue<'a>(
     now: Moment,
 ) -> Option<&'a CheckpointId> {
     let first = |other: &CheckpointId| policy.handover_first.contains(other);
-    let expected =
-        |other: &CheckpointId| observed.apiserver.known().is_some() && expected(other, observed);
     let comes_before = |other: &CheckpointId, checkpoint: &Checkpoint| match &checkpoint.phase {
         Phase::HandingOver { .. } => first(other) || first(id),
         Phase::Activating { since, .. } | Phase::Active { since, .. } => {
             first(other)
                 && !first(id)
-                && expected(other)
+                && expected(other, observed)
                 && checkpoint.handover.failures == 0
                 && now.since(*since) < FIRST
         }
@@ -211,6 +209,7 @@ pub(crate) fn goes_first<'a>(
             policy.handover_first.contains(*other)
                 && checkpoint.handover.failures == 0
                 && (matches!(checkpoint.phase, Phase::Activating { .. })
+                    || observed.apiserver.known().is_none()
                     || expected(other, observed))
         })
         .filter_map(|(other, checkpoint)| Some((other, until(checkpoint)?)))
@@ -219,7 +218,7 @@ pub(crate) fn goes_first<'a>(
 
 /// The API server lists a parent on this node that is not on its way out.
 fn expected(id: &CheckpointId, observed: &Observed) -> bool {
-    observed.apiserver.known().is_none_or(|api| {
+    observed.apiserver.known().is_some_and(|api| {
         let mut parents = api.pods.iter();
         parents.any(|seen| seen.parent_of.as_ref() == Some(id) && !seen.deleting)
     })

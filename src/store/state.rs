@@ -179,19 +179,7 @@ fn read(root: &Dir, name: &str) -> Generation {
 
 /// Moves a damaged file out of the way, to the first free number; says where it is now.
 fn move_aside(root: &Dir, name: &str) -> String {
-    let free = (1_u32..).find_map(|number| {
-        let aside = format!("{DAMAGED}{number}");
-        match root.stat(&aside) {
-            Ok(Some(_)) => None,
-            Ok(None) => Some(Ok(aside)),
-            Err(error) => Some(Err(DurableError::from(error))),
-        }
-    });
-    let moved = free.map_or(Ok(name.to_owned()), |aside| {
-        let aside = aside?;
-        durable::move_aside(root, name, root, &aside).map(|()| aside)
-    });
-    match moved {
+    match durable::set_aside(root, name, DAMAGED) {
         Ok(aside) => format!("it is kept as {aside}"),
         Err(error) => format!("it could not be moved aside: {}", chain(&error)),
     }

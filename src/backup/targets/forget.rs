@@ -5,9 +5,8 @@
 
 use std::path::Path;
 
-use super::{CopyError, Target, TargetSettings};
+use super::{CopyError, Target, TargetSettings, resume};
 use crate::core::backup::id::BackupId;
-use crate::store::dir::Dir;
 use crate::store::durable::{self, Attributes};
 
 const END: &str = ".forget";
@@ -32,17 +31,7 @@ pub fn intend_to_forget(
 
 /// Copies that are to go from this target.
 pub(super) fn intended(uploads: &Path, target: &str) -> Result<Vec<BackupId>, CopyError> {
-    let dir = match Dir::open(uploads) {
-        Ok(dir) => dir,
-        Err(error) if error.is_absent() => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let names = dir.names()?;
-    let ids = names.iter().filter_map(|name| {
-        let rest = name.strip_prefix(target)?.strip_prefix('.')?;
-        BackupId::parse(rest.strip_suffix(END)?).ok()
-    });
-    Ok(ids.collect())
+    resume::noted(uploads, target, END)
 }
 
 /// Deletes one copy, its catalog first, so that what is left of a deletion that is cut off does not

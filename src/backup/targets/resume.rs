@@ -113,6 +113,11 @@ impl Resume {
 
 /// Uploads of `target` that have a state.
 pub(super) fn begun(uploads: &Path, target: &str) -> Result<Vec<BackupId>, CopyError> {
+    noted(uploads, target, END)
+}
+
+/// Backups of which there is a note `<target>.<id><end>`.
+pub(super) fn noted(uploads: &Path, target: &str, end: &str) -> Result<Vec<BackupId>, CopyError> {
     let dir = match Dir::open(uploads) {
         Ok(dir) => dir,
         Err(error) if error.is_absent() => return Ok(Vec::new()),
@@ -121,7 +126,7 @@ pub(super) fn begun(uploads: &Path, target: &str) -> Result<Vec<BackupId>, CopyE
     let names = dir.names()?;
     let ids = names.iter().filter_map(|name| {
         let rest = name.strip_prefix(target)?.strip_prefix('.')?;
-        BackupId::parse(rest.strip_suffix(END)?).ok()
+        BackupId::parse(rest.strip_suffix(end)?).ok()
     });
     Ok(ids.collect())
 }

@@ -183,6 +183,23 @@ pub fn move_aside(from: &Dir, name: &str, to: &Dir, to_name: &str) -> Result<(),
     Ok(())
 }
 
+/// Moves the file `name` out of the way within `dir`: to the first free name of `prefix` and a
+/// number from 1. Gives that name.
+///
+/// # Errors
+/// The step that failed.
+pub fn set_aside(dir: &Dir, name: &str, prefix: &str) -> Result<String, DurableError> {
+    let mut number: u32 = 1;
+    loop {
+        let aside = format!("{prefix}{number}");
+        if dir.stat(&aside)?.is_none() {
+            move_aside(dir, name, dir, &aside)?;
+            return Ok(aside);
+        }
+        number = number.saturating_add(1);
+    }
+}
+
 /// Removes `name`, whatever it is, with everything in it: out of `dir` in one step, then for good.
 /// That there is none is fine.
 pub fn discard(dir: &Dir, name: &str, staging: &Dir) -> Result<(), DurableError> {
