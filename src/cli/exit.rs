@@ -78,6 +78,15 @@ impl Failure {
         self
     }
 
+    /// The same with a hint where there is one.
+    #[must_use]
+    pub fn maybe_hint(self, text: Option<impl Into<String>>) -> Self {
+        match text {
+            Some(text) => self.hint(text),
+            None => self,
+        }
+    }
+
     /// Tells it on stderr and returns the exit code.
     pub fn tell(self, out: &mut Out) -> Exit {
         match self {

@@ -117,9 +117,5 @@ pub(super) fn ask<T>(
 }
 
 fn failed(error: &CopyError) -> Failure {
-    let failure = Failure::of(Exit::No, error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(Exit::No, error).maybe_hint(error.hint())
 }

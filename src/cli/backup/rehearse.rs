@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Out, clean};
 use crate::cli::progress::Display;
 use crate::cli::{Format, Global, ask};
-use crate::config::{self, Settings};
+use crate::config;
 use crate::core::backup::id::BackupId;
 use crate::core::backup::outcome::Outcome;
 use crate::daemon::backups::lock::{Busy, hold};
@@ -74,7 +74,10 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     })?;
     let place = find(options.backup.as_deref(), backups, &index)?;
     let request = Request {
-        tools: tools(&settings, options),
+        tools: options
+            .tools_dir
+            .clone()
+            .or_else(|| settings.backup.tools_dir()),
         prefix: settings.backup.key_prefix.clone(),
         limits: Limits {
             memory_bytes: settings.backup.rehearsal_memory_bytes,
@@ -97,13 +100,6 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     } else {
         Exit::No
     })
-}
-
-/// Where programs are looked for first.
-fn tools(settings: &Settings, options: &Options) -> Option<PathBuf> {
-    let configured = settings.backup.etcdutl.as_ref();
-    let configured = configured.and_then(|tool| tool.parent());
-    options.tools_dir.clone().or(configured.map(PathBuf::from))
 }
 
 async fn watched(request: Request, out: &mut Out) -> Result<Outcome, RehearseError> {
@@ -171,11 +167,7 @@ fn record(
 }
 
 fn cannot(error: &RehearseError) -> Failure {
-    let failure = Failure::of(Exit::No, error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(Exit::No, error).maybe_hint(error.hint())
 }
 
 fn tell(id: &BackupId, outcome: &Outcome, format: Format, out: &mut Out) -> Result<(), Failure> {

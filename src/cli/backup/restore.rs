@@ -114,13 +114,8 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         options.trusted_key.as_slice(),
     ]
     .concat();
-    let trust = Trust::of(state_dir, &keys).map_err(|error| {
-        let failure = Failure::of(Exit::No, &error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
+    let trust = Trust::of(state_dir, &keys)
+        .map_err(|error| Failure::of(Exit::No, &error).maybe_hint(error.hint()))?;
     let source = Source::find(&options.backup, backups).map_err(refused)?;
     let raise = match (options.bump_revision, options.no_revision_bump) {
         (Some(by), _) => Raise::By(by),
@@ -188,11 +183,7 @@ fn tell(plan: &Plan, options: &Options, out: &mut Out) -> Result<Exit, Failure> 
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: RestoreError) -> Failure {
-    let failure = Failure::of(Exit::No, &error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(Exit::No, &error).maybe_hint(error.hint())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

@@ -128,13 +128,7 @@ fn bundle(global: &Global, options: &Options, out: &mut Out) -> Result<Report, F
     };
     let trust = Trust::of(state_dir, &options.trusted_key);
     let trust = (!options.allow_unsigned).then_some(trust).transpose();
-    let trust = trust.map_err(|error| {
-        let failure = Failure::of(Exit::No, &error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
+    let trust = trust.map_err(|error| Failure::of(Exit::No, &error).maybe_hint(error.hint()))?;
     let checks = Checks {
         depth: Depth::Content,
         trust: trust.as_ref(),

@@ -40,3 +40,11 @@ pub struct Backup {
     /// Where copies go.
     pub targets: Vec<TargetSettings>,
 }
+
+impl Backup {
+    /// Directory where programs of etcd are looked for first: that of the configured one.
+    pub fn tools_dir(&self) -> Option<PathBuf> {
+        let tool = self.etcdutl.as_ref()?;
+        tool.parent().map(PathBuf::from)
+    }
+}

@@ -17,6 +17,16 @@ pub enum Busy {
     Failed(String),
 }
 
+impl Busy {
+    /// In words, for a result that is recorded.
+    pub(super) fn said(self) -> String {
+        match self {
+            Self::Held => "another rekindle process takes or rehearses a backup".to_owned(),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 /// Takes it; never waits. Blocking.
 ///
 /// # Errors

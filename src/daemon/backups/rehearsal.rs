@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::lock::{Busy, hold};
+use super::lock::{self, Busy};
 use super::look::{index_file, look};
 use super::task::Ended;
 use crate::backup::Progress;
@@ -27,13 +27,7 @@ pub fn scratch(settings: &Settings) -> PathBuf {
 pub(super) async fn rehearse(settings: Arc<Settings>, progress: Progress) -> Ended {
     let looking = Arc::clone(&settings);
     let chosen = blocking(move || {
-        let lock = match hold(&looking) {
-            Ok(lock) => lock,
-            Err(Busy::Held) => {
-                return Err("another rekindle process takes or rehearses a backup".to_owned());
-            }
-            Err(Busy::Failed(error)) => return Err(error),
-        };
+        let lock = lock::hold(&looking).map_err(Busy::said)?;
         let found = look(&looking)?;
         let newest = found.newest(|kept| kept.verified && kept.taken_at <= clock::wall());
         let id = newest.map(|(kept, _)| kept.id.clone());
@@ -55,11 +49,7 @@ async fn of(settings: &Arc<Settings>, id: &BackupId, progress: Progress) -> Resu
         ..Limits::default()
     };
     let request = Request {
-        tools: backup
-            .etcdutl
-            .as_ref()
-            .and_then(|tool| tool.parent())
-            .map(PathBuf::from),
+        tools: backup.tools_dir(),
         prefix: backup.key_prefix.clone(),
         limits,
         ..Request::new(backup.dir.join(id.as_str()), scratch(settings))

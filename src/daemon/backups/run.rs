@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::host::host;
-use super::lock::{Busy, hold};
+use super::lock::{self, Busy};
 use super::look::index_file;
 use super::task::Ended;
 use crate::backup::Progress;
@@ -33,13 +33,7 @@ pub async fn backup(
 ) -> Ended {
     let begin = Arc::clone(&settings);
     let begun = blocking(move || {
-        let lock = match hold(&begin) {
-            Ok(lock) => lock,
-            Err(Busy::Held) => {
-                return Err("another rekindle process takes or rehearses a backup".to_owned());
-            }
-            Err(Busy::Failed(error)) => return Err(error),
-        };
+        let lock = lock::hold(&begin).map_err(Busy::said)?;
         change(&begin, |index| index.runs.under_way = Some(clock::wall()))?;
         Ok(lock)
     })
