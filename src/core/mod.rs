@@ -14,6 +14,7 @@ pub mod observed;
 mod phase;
 pub mod policy;
 pub mod reading;
+pub mod recover;
 mod removal;
 pub mod report;
 pub mod stored;
