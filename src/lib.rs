@@ -34,6 +34,7 @@
 //! | probes | [`probe`] |
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
+//! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
@@ -121,13 +122,14 @@
 //!
 //! ## What is not here yet
 //!
-//! `recover`, `start`, `cleanup` and recovery mode have their places in the design and no code
+//! `recover`, `start` and recovery mode have their places in the design and no code
 //! yet.
 
 pub mod api;
 pub mod apiserver;
 pub mod backup;
 pub mod bolt;
+pub mod cleanup;
 pub mod cli;
 pub mod config;
 pub mod containerd;

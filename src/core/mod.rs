@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod backup;
+pub mod cleanup;
 mod copies;
 pub mod decide;
 pub mod doctor;

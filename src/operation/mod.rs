@@ -247,6 +247,14 @@ impl<T: Serialize + DeserializeOwned> Operation<T> {
     }
 }
 
+/// What the journal of `kind` remembers, and whether it is done and holds the node. For who only
+/// looks; `None` also where it cannot be read, which [`Operation::begin`] tells.
+pub fn peek<T: DeserializeOwned>(state_dir: &Path, kind: OperationKind) -> Option<(T, bool)> {
+    let dir = Dir::open(&state_dir.join(PLACE)).ok()?;
+    let (journal, _) = read::<T>(&dir, kind).ok()??;
+    Some((journal.step, journal.head.holding))
+}
+
 /// Lets the node go that an operation held when it was done: for whoever goes on from there. `false`
 /// where it does not hold it.
 ///

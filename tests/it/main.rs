@@ -28,6 +28,8 @@ mod backup_verify;
 mod backup_verify_damage;
 mod bolt_file;
 mod bolt_walk;
+mod cleanup_plan;
+mod cleanup_quarantine;
 mod cli;
 mod cli_disk;
 mod config;
@@ -47,6 +49,8 @@ mod failpoints;
 mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup_power;
+#[cfg(feature = "failpoints")]
+mod failpoints_cleanup;
 #[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]

@@ -7,6 +7,7 @@
 //! it. Nothing below an opened [`Dir`] is reached through a symbolic link; a link that stands where
 //! a file is to be is replaced, never followed.
 
+mod copy;
 mod error;
 mod parts;
 mod stream;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+pub use self::copy::copy_in;
 pub use self::error::DurableError;
 pub use self::parts::PartialFile;
 pub use self::stream::{DurableFile, nameless, own, settle};
@@ -180,6 +182,31 @@ pub fn move_aside(from: &Dir, name: &str, to: &Dir, to_name: &str) -> Result<(),
     sync(to)?;
     sync(from)?;
     hit("durable.move-synced");
+    Ok(())
+}
+
+/// [`move_aside`] to where nothing stands, checked by the kernel in the same step.
+///
+/// # Errors
+/// [`DurableError::Rename`] with `AlreadyExists` where something stands there,
+/// [`DurableError::OtherFileSystem`] where it would have to be copied.
+pub fn move_new(from: &Dir, name: &str, to: &Dir, to_name: &str) -> Result<(), DurableError> {
+    named(from, name)?;
+    named(to, to_name)?;
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    let renamed = rustix::fs::renameat_with(from.fd(), name, to.fd(), to_name, flags);
+    if let Err(errno) = renamed {
+        let (from, to) = (from.path().join(name), to.path().join(to_name));
+        if errno == Errno::XDEV {
+            return Err(DurableError::OtherFileSystem { from, to });
+        }
+        let source = errno.into();
+        return Err(DurableError::Rename { from, to, source });
+    }
+    hit("move.renamed");
+    sync(to)?;
+    sync(from)?;
+    hit("move.synced");
     Ok(())
 }
 
