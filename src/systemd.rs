@@ -5,6 +5,8 @@
 //!
 //! Source: `sd_notify(3)`, `systemd.service(5)` on `Type=notify`.
 
+pub mod units;
+
 use std::time::Duration;
 
 use sd_notify::NotifyState;

@@ -12,6 +12,7 @@
 mod access;
 mod feed;
 mod gather;
+pub mod health;
 mod object;
 mod pods;
 mod stream;

@@ -9,6 +9,7 @@ pub mod backup_view;
 pub mod check_config;
 pub mod checkpoint;
 pub mod checkpoint_render;
+pub mod cleanup;
 pub mod completions;
 pub mod cri_log;
 pub mod doctor;
@@ -81,6 +82,9 @@ enum Command {
     /// Take, look at, prove and restore backups of etcd
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Take Kubernetes off this node before a recovery, and back with --undo
+    #[command(after_help = cleanup::EXAMPLES)]
+    Cleanup(cleanup::Options),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -141,6 +145,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Status(options) => status::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
+        Command::Cleanup(options) => cleanup::run(global, &options, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

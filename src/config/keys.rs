@@ -43,8 +43,12 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
     let policy = checkpoint::policy(r, &node.name);
     let engine = engine(r);
     let probe = probe(r);
-    let (etcd, data_dir) = etcd::etcd(r);
-    let backup = backup::backup(r, data_dir);
+    let etcd::Etcd {
+        settings: etcd,
+        data_dir: etcd_data_dir,
+        unit: etcd_unit,
+    } = etcd::etcd(r);
+    let backup = backup::backup(r, etcd_data_dir.clone());
     Settings {
         log: log(r),
         policy: Policy {
@@ -61,6 +65,8 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
         probe,
         engine,
         etcd,
+        etcd_unit,
+        etcd_data_dir,
         backup,
     }
 }
@@ -123,6 +129,20 @@ fn paths(r: &mut Reader) -> Paths {
         pod_log_dir: r.path(
             key("pod_log_dir", "Logs of the pods that our own engine runs."),
             "/var/log/pods",
+        ),
+        container_log_dir: r.path(
+            key(
+                "container_log_dir",
+                "The kubelet's links to logs of containers: `cleanup` archives them.",
+            ),
+            "/var/log/containers",
+        ),
+        quarantine_dir: r.path(
+            key(
+                "quarantine_dir",
+                "Where `cleanup` moves what it takes off the node; best on the same file system.",
+            ),
+            "/var/lib/rekindle/quarantine",
         ),
         boot_id_file: r.path(
             key("boot_id_file", "Where the kernel says which boot this is."),

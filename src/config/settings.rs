@@ -33,6 +33,10 @@ pub struct Settings {
     pub apiserver: Apiserver,
     /// etcd, as backups ask it.
     pub etcd: crate::etcd::Settings,
+    /// etcd's unit in systemd, where it is provisioned and no pod.
+    pub etcd_unit: String,
+    /// etcd's data directory on this node.
+    pub etcd_data_dir: PathBuf,
     /// Backups.
     pub backup: Backup,
     /// The pods' own probes.
@@ -65,6 +69,10 @@ pub struct Paths {
     pub manifest_staging_dir: PathBuf,
     /// Logs of pods that our own engine runs.
     pub pod_log_dir: PathBuf,
+    /// The kubelet's links to logs of containers.
+    pub container_log_dir: PathBuf,
+    /// Where `cleanup` moves what it takes off the node.
+    pub quarantine_dir: PathBuf,
     /// Where the kernel says which boot this is.
     pub boot_id_file: PathBuf,
 }
@@ -120,6 +128,10 @@ pub struct Kubelet {
     /// Authority that the kubelet's certificate is verified with; `None`: not verified, and then
     /// no token is sent.
     pub ca_file: Option<PathBuf>,
+    /// Its unit in systemd.
+    pub unit: String,
+    /// Its directories of pods.
+    pub pods_dir: PathBuf,
     /// Between two questions.
     pub poll_interval: Duration,
     /// Deadline of every call.

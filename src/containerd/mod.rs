@@ -5,6 +5,7 @@
 //! about again. What the readings mean is not decided here.
 
 pub(crate) mod calls;
+pub mod clear;
 mod error;
 mod exec;
 mod images;

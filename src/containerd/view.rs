@@ -12,8 +12,8 @@ use crate::core::observed::{ContainerSeen, RuntimeView, Sandbox, TaskState};
 pub(super) const KIND: &str = "io.cri-containerd.kind";
 /// Source: kubelet 1.20 `pkg/kubelet/types/labels.go`, here and below.
 pub(super) const POD_UID: &str = "io.kubernetes.pod.uid";
-const POD_NAME: &str = "io.kubernetes.pod.name";
-const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
+pub(super) const POD_NAME: &str = "io.kubernetes.pod.name";
+pub(super) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 
 impl Containerd {

@@ -2,15 +2,18 @@
 
 pub mod action;
 pub mod backup;
+pub mod cleanup;
 mod copies;
 pub mod decide;
 pub mod doctor;
 mod explain;
 mod handover;
+mod hold;
 pub mod id;
 mod learn;
 pub mod manifest;
 pub mod observed;
+pub mod operation;
 mod phase;
 pub mod policy;
 pub mod reading;

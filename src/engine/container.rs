@@ -22,7 +22,7 @@ use super::spec::{Places, Refusal, build};
 use crate::containerd::{Containerd, Error, Resolved, normalised};
 use crate::core::manifest::names::mirror_name;
 
-pub(super) const CHECKPOINT: &str = "rekindle.dev/checkpoint-id";
+pub(crate) const CHECKPOINT: &str = "rekindle.dev/checkpoint-id";
 pub(super) const REVISION: &str = "rekindle.dev/revision";
 pub(super) const BOOT: &str = "rekindle.dev/boot";
 pub(super) const NAME: &str = "rekindle.dev/container";

@@ -9,7 +9,7 @@
 
 mod adopt;
 mod board;
-mod container;
+pub(crate) mod container;
 mod env;
 mod mounts;
 mod places;

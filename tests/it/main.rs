@@ -28,6 +28,8 @@ mod backup_verify;
 mod backup_verify_damage;
 mod bolt_file;
 mod bolt_walk;
+mod cleanup_plan;
+mod cleanup_quarantine;
 mod cli;
 mod cli_disk;
 mod config;
@@ -48,11 +50,14 @@ mod failpoints_backup;
 #[cfg(feature = "failpoints")]
 mod failpoints_backup_power;
 #[cfg(feature = "failpoints")]
+mod failpoints_cleanup;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
 mod handing_over;
 mod high_water;
+mod holding_back;
 mod kubelet;
 mod manifest_access;
 mod manifest_cli;
@@ -67,6 +72,7 @@ mod manifest_revision;
 mod manifests_dir;
 mod manifests_watch;
 mod metrics;
+mod operation;
 mod peer;
 mod probe;
 mod properties;

@@ -24,6 +24,7 @@ mod backup_targets_directory;
 mod backup_targets_kills;
 mod backup_targets_queue;
 mod backup_verify;
+mod cleanup;
 mod containerd;
 mod containerd_process;
 mod control_plane;

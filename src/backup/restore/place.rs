@@ -120,7 +120,11 @@ impl Place {
 
     /// What may be in a data directory that is a mount point.
     fn harmless(&self, name: &str) -> bool {
-        name == LOST || name.starts_with(&self.prefix()) || name.starts_with("rekindle-tmp-")
+        name == LOST
+            || name.starts_with(&self.prefix())
+            || name.starts_with("rekindle-tmp-")
+            // What `cleanup` set aside here because its quarantine is elsewhere.
+            || name.starts_with(crate::core::cleanup::list::ASIDE)
     }
 
     /// Makes the staging directory, and removes those of restores that were cut off.

@@ -3,10 +3,18 @@
 use std::path::PathBuf;
 
 use super::key;
+use super::names::{self, UNIT};
 use crate::config::reader::Reader;
 use crate::etcd::Settings;
 
-pub(super) fn etcd(r: &mut Reader) -> (Settings, PathBuf) {
+/// What the section holds.
+pub(super) struct Etcd {
+    pub(super) settings: Settings,
+    pub(super) data_dir: PathBuf,
+    pub(super) unit: String,
+}
+
+pub(super) fn etcd(r: &mut Reader) -> Etcd {
     r.section("etcd");
     let settings = Settings {
         endpoints: r.urls(
@@ -47,5 +55,18 @@ pub(super) fn etcd(r: &mut Reader) -> (Settings, PathBuf) {
         key("data_dir", "etcd's data directory on this node."),
         "/var/lib/etcd",
     );
-    (settings, data_dir)
+    let unit = r.text(
+        key(
+            "unit",
+            "etcd's unit in systemd, where it is no pod: `cleanup` leaves its data alone.",
+        ),
+        UNIT,
+        "etcd.service",
+        names::unit,
+    );
+    Etcd {
+        settings,
+        data_dir,
+        unit,
+    }
 }

@@ -28,6 +28,23 @@ pub(super) fn group(text: &str) -> Result<(), String> {
         .ok_or_else(|| format!("{} is no group name", quoted(text)))
 }
 
+/// What a unit's name must be, in words.
+pub(super) const UNIT: &str = "a name of a service unit: NAME.service";
+
+/// A service of systemd.
+///
+/// Source: `systemd.unit(5)`.
+pub(super) fn unit(text: &str) -> Result<(), String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    let right = text.len() <= 255
+        && text
+            .strip_suffix(".service")
+            .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(allowed));
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no service unit", quoted(text)))
+}
+
 /// A containerd namespace.
 ///
 /// Source: containerd `pkg/identifiers/validate.go`.

@@ -82,6 +82,19 @@ pub(super) fn kubelet(r: &mut Reader) -> Kubelet {
             "ca_file",
             "Authority of the kubelet's certificate (PEM); empty: the certificate is not verified.",
         )),
+        unit: r.text(
+            key(
+                "unit",
+                "The kubelet's unit in systemd, which `cleanup` stops.",
+            ),
+            names::UNIT,
+            "kubelet.service",
+            names::unit,
+        ),
+        pods_dir: r.path(
+            key("pods_dir", "The kubelet's directories of pods."),
+            "/var/lib/kubelet/pods",
+        ),
         poll_interval: r.seconds(
             key(
                 "poll_interval_seconds",

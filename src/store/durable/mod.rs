@@ -8,6 +8,7 @@
 //! a file is to be is replaced, never followed.
 
 mod behind;
+mod copy;
 mod error;
 mod parts;
 mod stream;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+pub use self::copy::copy_in;
 pub use self::error::DurableError;
 pub use self::parts::PartialFile;
 pub use self::stream::{DurableFile, nameless, own, settle};
@@ -184,6 +186,31 @@ pub fn move_aside(from: &Dir, name: &str, to: &Dir, to_name: &str) -> Result<(),
     Ok(())
 }
 
+/// [`move_aside`] to where nothing stands, checked by the kernel in the same step.
+///
+/// # Errors
+/// [`DurableError::Rename`] with `AlreadyExists` where something stands there,
+/// [`DurableError::OtherFileSystem`] where it would have to be copied.
+pub fn move_new(from: &Dir, name: &str, to: &Dir, to_name: &str) -> Result<(), DurableError> {
+    named(from, name)?;
+    named(to, to_name)?;
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    let renamed = rustix::fs::renameat_with(from.fd(), name, to.fd(), to_name, flags);
+    if let Err(errno) = renamed {
+        let (from, to) = (from.path().join(name), to.path().join(to_name));
+        if errno == Errno::XDEV {
+            return Err(DurableError::OtherFileSystem { from, to });
+        }
+        let source = errno.into();
+        return Err(DurableError::Rename { from, to, source });
+    }
+    hit("move.renamed");
+    sync(to)?;
+    sync(from)?;
+    hit("move.synced");
+    Ok(())
+}
+
 /// Moves the file `name` out of the way within `dir`: to the first free name of `prefix` and a
 /// number from 1. Gives that name.
 ///
@@ -263,6 +290,22 @@ fn temporary_file(staging: &Dir) -> Result<(String, File), DurableError> {
 fn create(dir: &Dir, name: &str) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// Opens the file `name` of `dir` to be locked, made where there is none: it never has content.
+///
+/// # Errors
+/// Where it cannot be opened; a symbolic link is refused.
+pub fn lock_file(dir: &Dir, name: &str) -> Result<File, DurableError> {
+    named(dir, name)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR);
+    opened
+        .map(File::from)
+        .map_err(|errno| DurableError::Create {
+            path: dir.path().join(name),
+            source: errno.into(),
+        })
 }
 
 /// Content, owner, mode, fsync, in this order: nobody reads a secret before it has its mode.

@@ -1,0 +1,183 @@
+//! Units of systemd, asked and told over D-Bus.
+//!
+//! Source: `org.freedesktop.systemd1(5)`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use zbus::proxy::CacheProperties;
+use zbus::zvariant::OwnedObjectPath;
+use zbus::{Connection, Proxy};
+
+const BUS: &str = "org.freedesktop.systemd1";
+const MANAGER: &str = "/org/freedesktop/systemd1";
+/// There where systemd is the init system; `sd_booted(3)`.
+const BOOTED: &str = "/run/systemd/system";
+/// Of every question.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A job's time: a kubelet that shuts down gracefully takes its own.
+const JOB: Duration = Duration::from_secs(120);
+
+/// Why systemd was not asked or did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// It is not the init system here.
+    #[error("systemd does not run here")]
+    NotBooted,
+    /// It did not answer, or said no.
+    #[error("systemd: {doing} {unit}")]
+    Bus {
+        /// What was asked.
+        doing: &'static str,
+        /// Which unit.
+        unit: String,
+        /// Why not.
+        #[source]
+        source: zbus::Error,
+    },
+    /// No answer in time.
+    #[error("systemd: {doing} {unit}: no answer within {} s", after.as_secs())]
+    TimedOut {
+        /// What was asked.
+        doing: &'static str,
+        /// Which unit.
+        unit: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The job ended otherwise.
+    #[error("systemd could not {doing} {unit}: {result}")]
+    Job {
+        /// `stop` or `start`.
+        doing: &'static str,
+        /// Which unit.
+        unit: String,
+        /// The job's result, or the unit's state after it.
+        result: String,
+    },
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Stop it, and let nothing start it again by itself.
+    Stop,
+    /// Start it.
+    Start,
+}
+
+/// The `ActiveState` of a unit; `None`: systemd knows no such unit.
+///
+/// # Errors
+/// [`UnitError::NotBooted`] where there is no systemd; everything else is not known.
+pub async fn state(unit: &str) -> Result<Option<String>, UnitError> {
+    booted()?;
+    within(DEADLINE, "look at", unit, async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        active_state(&bus, &manager, unit).await
+    })
+    .await
+}
+
+/// Has systemd stop or start `unit`, and waits until it is done and seen to be.
+///
+/// # Errors
+/// Where the job fails, or the unit is not so after it.
+pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
+    booted()?;
+    let (doing, method) = match job {
+        Job::Stop => ("stop", "StopUnit"),
+        Job::Start => ("start", "StartUnit"),
+    };
+    let (result, state) = within(JOB, doing, unit, async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        // Before the job, so that its end cannot be missed.
+        manager.call_method("Subscribe", &()).await?;
+        let mut removed = manager.receive_signal("JobRemoved").await?;
+        let job: OwnedObjectPath = manager.call(method, &(unit, "replace")).await?;
+        let mut result = String::new();
+        while let Some(signal) = removed.next().await {
+            let body = signal.body();
+            let (_, path, _, said): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
+            if path == job {
+                result = said;
+                break;
+            }
+        }
+        Ok((result, active_state(&bus, &manager, unit).await?))
+    })
+    .await?;
+    let state = state.unwrap_or_else(|| "not found".to_owned());
+    let so = match job {
+        Job::Stop => state == "inactive" || state == "failed",
+        Job::Start => state == "active" || state == "activating" || state == "reloading",
+    };
+    if result == "done" && so {
+        return Ok(());
+    }
+    Err(UnitError::Job {
+        doing,
+        unit: unit.to_owned(),
+        result: format!("{result}, it is {state}"),
+    })
+}
+
+fn booted() -> Result<(), UnitError> {
+    if Path::new(BOOTED).is_dir() {
+        return Ok(());
+    }
+    Err(UnitError::NotBooted)
+}
+
+async fn within<T>(
+    deadline: Duration,
+    doing: &'static str,
+    unit: &str,
+    work: impl Future<Output = zbus::Result<T>>,
+) -> Result<T, UnitError> {
+    let unit = unit.to_owned();
+    match tokio::time::timeout(deadline, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(source)) => Err(UnitError::Bus {
+            doing,
+            unit,
+            source,
+        }),
+        Err(_) => Err(UnitError::TimedOut {
+            doing,
+            unit,
+            after: deadline,
+        }),
+    }
+}
+
+async fn active_state(
+    bus: &Connection,
+    manager: &Proxy<'_>,
+    unit: &str,
+) -> zbus::Result<Option<String>> {
+    let path: OwnedObjectPath = manager.call("LoadUnit", &unit).await?;
+    let unit = proxy(bus, path, "Unit").await?;
+    let load: String = unit.get_property("LoadState").await?;
+    if load == "not-found" {
+        return Ok(None);
+    }
+    unit.get_property("ActiveState").await.map(Some)
+}
+
+async fn proxy<'a>(
+    bus: &Connection,
+    path: OwnedObjectPath,
+    interface: &str,
+) -> zbus::Result<Proxy<'a>> {
+    zbus::proxy::Builder::new(bus)
+        .destination(BUS)?
+        .path(path)?
+        .interface(format!("{BUS}.{interface}"))?
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+}
