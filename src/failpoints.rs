@@ -88,6 +88,16 @@ pub const ALL: &[&str] = &[
     "high-water.recorded",
     "prune.discarded",
     "prune.forgotten",
+    "fresh.linked",
+    "fresh.synced",
+    "start.moved-aside",
+    "start.secrets-placed",
+    "start.secrets-removed",
+    "start.put-back",
+    "start.manifest-placed",
+    "start.manifest-removed",
+    "start.recorded",
+    "start.acted",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -130,5 +130,6 @@ pub mod objects;
 pub mod objectstore;
 pub mod probe;
 pub mod signals;
+pub mod start;
 pub mod store;
 pub mod systemd;

@@ -18,6 +18,7 @@ pub mod man;
 pub mod output;
 pub mod progress;
 pub mod run;
+pub mod start;
 pub mod status;
 pub mod status_view;
 pub mod unified;
@@ -81,6 +82,9 @@ enum Command {
     /// Take, look at, prove and restore backups of etcd
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Bring a control plane back from an asset tree
+    #[command(after_help = start::EXAMPLES)]
+    Start(start::Options),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -141,6 +145,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Status(options) => status::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
+        Command::Start(options) => start::run(global, &options, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

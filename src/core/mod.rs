@@ -15,6 +15,7 @@ mod phase;
 pub mod policy;
 pub mod reading;
 pub mod recover;
+pub mod start;
 mod removal;
 pub mod report;
 pub mod stored;

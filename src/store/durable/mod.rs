@@ -8,6 +8,7 @@
 //! a file is to be is replaced, never followed.
 
 mod error;
+mod fresh;
 mod parts;
 mod stream;
 mod tree;
@@ -23,6 +24,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use self::error::DurableError;
+pub use self::fresh::write_new_in;
 pub use self::parts::PartialFile;
 pub use self::stream::{DurableFile, nameless, own, settle};
 pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
