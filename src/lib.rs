@@ -34,6 +34,7 @@
 //! | probes | [`probe`] |
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
+//! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -56,6 +57,17 @@
 //! The API server goes first, at activation and at hand-over: the others can do nothing without
 //! it and only take its processor time. Where the kubelet answers, their parents usually come by
 //! themselves once the API server serves, and their checkpoints need not start at all.
+//!
+//! ## Operations
+//!
+//! A long operation of the command line (`start`, `cleanup`) takes the node for itself: a lock, and a
+//! journal that lets a run go on where another was cut off ([`operation`]). While one is under way or
+//! unfinished, or it is not known, the daemon starts, hands over, removes and prunes nothing; learning
+//! and backups go on, and a copy that is being stopped is. During `cleanup` it stops its own copies.
+//! An operation that was cut off holds the daemon back for as long as nobody ends it: no timer can
+//! know how far it came. It is the first thing `status` says, a problem, a failure of `doctor`, and an
+//! alert. What `cleanup` leaves stays so in the same way until `start` has succeeded, or somebody
+//! says otherwise.
 //!
 //! ## Backups
 //!
@@ -103,6 +115,9 @@
 //!     (`tidy::one_module_writes_files`, and `disallowed-methods` of clippy).
 //! 12. No secret value is ever logged, shown, or readable by another user than root
 //!     (`store`, `manifest` tests on `Debug` and modes).
+//! 13. While an operation has the node, or it is not known, the daemon begins, hands over, removes
+//!     and prunes nothing (`holding_back`,
+//!     `properties::nothing_is_begun_while_an_operation_may_have_the_node`).
 //!
 //! ## What is not here yet
 //!
@@ -128,6 +143,7 @@ pub mod manifests;
 pub mod metrics;
 pub mod objects;
 pub mod objectstore;
+pub mod operation;
 pub mod probe;
 pub mod signals;
 pub mod start;

@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::core::operation::OperationKind;
 use crate::core::report::State;
 use crate::daemon::publish::Published;
 
@@ -22,7 +23,7 @@ use crate::daemon::publish::Published;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Names as they are scraped, labels, and meaning.
-pub const TABLE: [(&str, &str, &str); 23] = [
+pub const TABLE: [(&str, &str, &str); 25] = [
     (
         "rekindle_build_info",
         "version",
@@ -53,6 +54,16 @@ pub const TABLE: [(&str, &str, &str); 23] = [
         "rekindle_missing_images",
         "",
         "Images that checkpoints need and that are not proven present",
+    ),
+    (
+        "rekindle_operation_running",
+        "operation",
+        "1 while a process works on such an operation, and nothing is protected",
+    ),
+    (
+        "rekindle_operation_unfinished",
+        "operation",
+        "1 while such an operation was cut off or holds the node, and nothing is protected",
     ),
     ("rekindle_problems", "", "Problems that need an operator"),
     ("rekindle_turns_total", "", "Completed turns of the loop"),
@@ -241,6 +252,17 @@ impl Collector for Scrape {
             "rekindle_missing_images",
             number(report.missing_images.len()),
         )?;
+        for (name, left) in [
+            ("rekindle_operation_running", false),
+            ("rekindle_operation_unfinished", true),
+        ] {
+            let by_kind = OperationKind::ALL.map(|kind| {
+                let mut seen = report.operations.iter();
+                let is = seen.any(|seen| seen.kind == kind && seen.is_left() == left);
+                ([("operation", kind.word())], f64::from(u8::from(is)))
+            });
+            out.gauges(name, by_kind)?;
+        }
         out.gauge("rekindle_problems", number(report.problems.len()))?;
         out.counters("rekindle_turns_total", [([], counters.turns)])?;
         out.gauge("rekindle_turn_duration_seconds", counters.last_turn_seconds)?;

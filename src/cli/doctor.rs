@@ -49,6 +49,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let settings = config::load(global.config.as_deref())?.settings;
     let now = clock::wall();
     let mut findings = daemon(&Places::of(global)?)?;
+    findings.extend(facts::operations(&settings));
     findings.extend(facts::backups(&settings, now));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let worst = worst(&findings);
@@ -77,7 +78,13 @@ fn daemon(places: &Places) -> Result<Vec<Finding>, Failure> {
     Ok(match asked {
         Ok(status) => {
             let mut found = vec![finding(Severity::Ok, status.report.summary)];
-            let problems = status.report.problems.into_iter();
+            // They are told from the disk.
+            let operations = status.report.operations;
+            let problems = status
+                .report
+                .problems
+                .into_iter()
+                .filter(|problem| !operations.iter().any(|seen| seen.said() == *problem));
             found.extend(problems.map(|problem| {
                 finding(Severity::Warn, problem).hint("`rekindle status` shows it")
             }));

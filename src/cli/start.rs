@@ -36,7 +36,7 @@ pub struct Options {
     pod_manifest_path: Option<PathBuf>,
     /// Pods to wait for, NAMESPACE/NAME separated by commas
     #[arg(long, value_name = "PODS", value_delimiter = ',', value_parser = Required::parse,
-          default_value = DEFAULT.join(","))]
+          default_values = DEFAULT)]
     required_pods: Vec<Required>,
     /// Stop at the first object of DIR/manifests that cannot be created
     #[arg(long)]

@@ -34,6 +34,18 @@ pub fn text(status: &Status, colour: bool) -> String {
     };
     let mut out = paint(BOLD, &format!("{}: {}", clean(node), clean(summary)));
     out.push('\n');
+    if !report.operations.is_empty() {
+        out.push_str("\nOperations\n");
+        for operation in &report.operations {
+            let line = format!("  {}", clean(&operation.said()));
+            out.push_str(&if operation.is_left() {
+                paint(RED, &line)
+            } else {
+                line
+            });
+            out.push('\n');
+        }
+    }
     if !report.sources.is_empty() {
         out.push_str("\nSources\n");
         let rows: Vec<_> = report.sources.iter().map(source).collect();

@@ -6,6 +6,7 @@ use super::action::Action;
 use super::copies::{Copies, engine_of};
 use super::explain;
 use super::handover;
+use super::hold::Hold;
 use super::id::{CheckpointId, PodRef};
 use super::learn;
 use super::observed::{ImagePresence, Observed};
@@ -37,7 +38,18 @@ pub struct Decision {
 /// Decides what to do. Total: every observation has a decision, and none of them fails.
 pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment) -> Decision {
     let mut next = stored.in_boot(&observed.boot_id, now);
+    let hold = Hold::of(&observed.operations);
+    match hold {
+        Hold::Unknown => {}
+        Hold::Held { .. } => next.held = true,
+        Hold::Free => {
+            if std::mem::take(&mut next.held) {
+                next.restart(now);
+            }
+        }
+    }
     let mut turn = Turn {
+        hold,
         actions: Vec::new(),
         wake_at: None,
         confirm: false,
@@ -86,6 +98,8 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
     if turn.confirm {
         turn.actions.push(Action::ConfirmWithApi);
     }
+    let hold = &turn.hold;
+    turn.actions.retain(|action| hold.allows(action));
     turn.actions.sort();
     turn.actions.dedup();
     let report = explain::report(observed, &next, policy, reports);
@@ -142,6 +156,7 @@ fn forget_removed(next: &mut Stored, observed: &Observed) {
 }
 
 struct Turn {
+    hold: Hold,
     actions: Vec<Action>,
     wake_at: Option<Moment>,
     confirm: bool,
@@ -184,16 +199,21 @@ impl Turn {
             &mut self.actions,
         );
         self.wake(learned.wake_at);
-        let verdict = removal::follow(
-            id,
-            checkpoint,
-            &view,
-            forbidden,
-            policy,
-            now,
-            &mut self.wake_at,
-            &mut self.confirm,
-        );
+        let verdict = if self.hold.is_free() {
+            removal::follow(
+                id,
+                checkpoint,
+                &view,
+                forbidden,
+                policy,
+                now,
+                &mut self.wake_at,
+                &mut self.confirm,
+            )
+        } else {
+            self.hold.keep(checkpoint);
+            Verdict::Keep
+        };
         let good = facts_of(checkpoint);
         let copies = Copies::of(id, observed, view.copies.as_deref());
         let refusal = good.and_then(|(_, facts)| facts.engine_refusal.clone());
@@ -201,6 +221,7 @@ impl Turn {
             id,
             wait_for,
             goes_first,
+            hold: &self.hold,
             view: &view,
             copies,
             good,

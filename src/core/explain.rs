@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::learn::Learned;
 use super::observed::{ImagePresence, Observed};
+use super::operation::OperationSeen;
 use super::policy::Policy;
 use super::reading::Reading;
 use super::report::{CheckpointReport, Report, SourceReport, State};
@@ -74,6 +75,11 @@ pub(crate) fn report(
             State::Learning | State::Inactive if checkpoint.parent_state == "serving" => {}
             State::Learning | State::Inactive => report.waiting.push(line),
         }
+    }
+    if let Reading::Known(operations) = &observed.operations {
+        report.operations.clone_from(&operations.seen);
+        let left = operations.seen.iter().filter(|seen| seen.is_left());
+        report.problems.extend(left.map(OperationSeen::said));
     }
     problems(observed, next, &mut report);
     report.summary = summary(&checkpoints, &sources, &report);
@@ -145,6 +151,9 @@ fn summary(checkpoints: &[CheckpointReport], sources: &[SourceReport], report: &
             count(&[State::Inactive, State::Orphaned])
         )
     };
+    if let Some(operation) = report.operations.first() {
+        summary.insert_str(0, &format!("{}; ", operation.said()));
+    }
     if !silent.is_empty() {
         summary.push_str("; silent: ");
         summary.push_str(&silent.join(", "));
@@ -196,6 +205,14 @@ fn sources(observed: &Observed) -> Vec<SourceReport> {
                 "{revisions} whole revisions of {} checkpoints",
                 stored.len()
             )
+        }),
+        source("operations", &observed.operations, |operations| {
+            let words = operations.seen.iter().map(|seen| seen.kind.word());
+            let words: Vec<&str> = words.collect();
+            if words.is_empty() {
+                return "none under way".to_owned();
+            }
+            words.join(", ")
         }),
     ]
 }

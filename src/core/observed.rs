@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{CheckpointId, PodRef, RevisionId};
+use super::operation::OperationsView;
 use super::reading::Reading;
 
 /// Everything one turn of the loop decides on.
@@ -28,6 +29,9 @@ pub struct Observed {
     pub images: Reading<BTreeMap<String, ImagePresence>>,
     /// Revisions that are whole on disk (digests checked), by checkpoint.
     pub stored_revisions: Reading<BTreeMap<CheckpointId, BTreeMap<RevisionId, RevisionFacts>>>,
+    /// Long operations of the command line that have this node: while there is one, or it is not
+    /// known, nothing is begun.
+    pub operations: Reading<OperationsView>,
 }
 
 /// What the kubelet's containerd namespace holds.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::action::Action;
 use super::copies::{Copies, Stop};
 use super::handover::{handing_over, yield_to_parent};
+use super::hold::{Hold, held_back};
 use super::id::{CheckpointId, RevisionId};
 use super::observed::{EngineState, RevisionFacts};
 use super::policy::Policy;
@@ -35,6 +36,8 @@ pub(crate) struct Step<'a> {
     pub(crate) wait_for: Option<&'a CheckpointId>,
     /// Another checkpoint is activated before this one, which waits for it until then.
     pub(crate) goes_first: Option<(&'a CheckpointId, Moment)>,
+    /// Whether an operation holds the daemon back.
+    pub(crate) hold: &'a Hold,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Moment,
     pub(crate) actions: &'a mut Vec<Action>,
@@ -58,6 +61,9 @@ pub(crate) fn step(checkpoint: &mut Checkpoint, step: &mut Step<'_>) -> String {
     let (Some(parent), Some(copy)) = (step.view.parent, step.view.copy) else {
         return "containerd is silent: nothing is changed".to_owned();
     };
+    if let Some(said) = held_back(checkpoint, step, parent, copy) {
+        return said;
+    }
     remember(checkpoint, parent, step.now);
     match checkpoint.phase.clone() {
         Phase::Inactive => inactive(checkpoint, step, parent, copy),
@@ -91,7 +97,10 @@ pub(crate) fn step(checkpoint: &mut Checkpoint, step: &mut Step<'_>) -> String {
                 step.actions.push(Action::RemoveCheckpoint {
                     checkpoint: step.id.clone(),
                 });
-                return "verified stopped; being removed".to_owned();
+                return match step.hold.why() {
+                    None => "verified stopped; being removed".to_owned(),
+                    Some(why) => format!("verified stopped; not removed yet: {why}"),
+                };
             }
             checkpoint.phase = Phase::Inactive;
             "verified stopped".to_owned()

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{CheckpointId, PodRef, RevisionId};
+use super::operation::OperationSeen;
 use super::reading::UnseenKind;
 use super::stored::Engine;
 
@@ -14,6 +15,9 @@ pub struct Report {
     pub node: String,
     /// First line for people: `STATUS=` of systemd and the head of `rekindle status`.
     pub summary: String,
+    /// Long operations of the command line that have the node: nothing is begun meanwhile.
+    #[serde(default)]
+    pub operations: Vec<OperationSeen>,
     /// Each source.
     pub sources: Vec<SourceReport>,
     /// Each checkpoint, by id.
@@ -31,7 +35,7 @@ pub struct Report {
 /// One source, and since when it is as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// `containerd`, `kubelet`, `manifests`, `apiserver`, `engine` or `store`.
+    /// `containerd`, `kubelet`, `manifests`, `apiserver`, `engine`, `store` or `operations`.
     pub name: String,
     /// `None`: it answers. Otherwise the class of failure.
     pub unknown: Option<UnseenKind>,

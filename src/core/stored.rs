@@ -20,6 +20,10 @@ pub struct Stored {
     pub boot_id: String,
     /// One entry for each checkpoint of this node.
     pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+    /// A long operation of the command line had the node in the last turn that knew: once it has
+    /// ended, every timer starts again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// One checkpoint's memory.
@@ -145,6 +149,14 @@ impl Stored {
         boot_id.clone_into(&mut stored.boot_id);
         for checkpoint in stored.checkpoints.values_mut() {
             checkpoint.seen_running = false;
+        }
+        stored.restart(now);
+        stored
+    }
+
+    /// Starts every timer again.
+    pub fn restart(&mut self, now: Moment) {
+        for checkpoint in self.checkpoints.values_mut() {
             checkpoint.down_since = None;
             checkpoint.orphan = None;
             checkpoint.held_since = None;
@@ -160,6 +172,5 @@ impl Stored {
                 | Phase::Deactivating { since, .. } => *since = now,
             }
         }
-        stored
     }
 }

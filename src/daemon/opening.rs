@@ -19,6 +19,7 @@ use crate::config::Settings;
 use crate::core::reading::Reading;
 use crate::core::report::Report;
 use crate::manifests::dir::ManifestDir;
+use crate::operation;
 use crate::signals::Signal;
 use crate::store::chain;
 use crate::store::lock::{self, Lock, LockError};
@@ -125,6 +126,13 @@ async fn load_state(
             warn!(
                 error = chain(&error),
                 "the state directory cannot be prepared"
+            );
+        }
+        // Only to be watched: what is in it is read all the same.
+        if let Err(error) = operation::prepare(&state_dir) {
+            warn!(
+                error = chain(&error),
+                "the place of operations cannot be prepared"
             );
         }
         Ok((lock, loaded))

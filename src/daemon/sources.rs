@@ -18,15 +18,20 @@ use crate::core::observed::{
     EngineView, ImagePresence, ManifestsView, Observed, Probe, Rendering, RevisionFacts,
     RuntimeView,
 };
+use crate::core::operation::OperationsView;
 use crate::core::reading::Reading;
 use crate::engine::EngineHandle;
 use crate::kubelet::{self, KubeletSnapshot};
 use crate::manifests::dir::ManifestDir;
 use crate::manifests::watch::{self as manifests, Refresh};
+use crate::operation;
 use crate::probe::{self, ExecRequest, Target};
 
 /// A pod without probes counts as serving once it has been up this long.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// Between two looks for an operation where no event says that there is one.
+const OPERATIONS_RESYNC: Duration = Duration::from_secs(5);
 
 /// Facts of the whole revisions on disk.
 pub(super) type StoredRevisions = BTreeMap<CheckpointId, BTreeMap<RevisionId, RevisionFacts>>;
@@ -47,6 +52,7 @@ pub(super) struct Sources {
     engine_view: watch::Receiver<Reading<EngineView>>,
     probes: watch::Receiver<Arc<BTreeMap<PodRef, Probe>>>,
     images: watch::Receiver<Reading<BTreeMap<String, ImagePresence>>>,
+    operations: watch::Receiver<Reading<OperationsView>>,
 }
 
 impl Sources {
@@ -117,6 +123,7 @@ impl Sources {
             kubelet,
             probes,
             images,
+            operations: operations(settings, shutdown),
         }
     }
 
@@ -133,6 +140,7 @@ impl Sources {
             Ok(()) = self.engine_view.changed() => {}
             Ok(()) = self.probes.changed() => {}
             Ok(()) = self.images.changed() => {}
+            Ok(()) = self.operations.changed() => {}
             else => std::future::pending().await,
         }
     }
@@ -207,6 +215,7 @@ impl Sources {
             probes: BTreeMap::clone(&self.probes.borrow_and_update()),
             images: self.images.borrow_and_update().clone(),
             stored_revisions: stored_revisions.clone(),
+            operations: self.operations.borrow_and_update().clone(),
         }
     }
 }
@@ -235,6 +244,18 @@ pub(crate) fn kubelet_config(settings: &Settings) -> kubelet::Config {
         deadline: settings.kubelet.call_deadline,
         limit: settings.kubelet.answer_limit_bytes,
     }
+}
+
+/// Watches what has the node. The lock's file is closed with its process: that too is an event.
+fn operations(
+    settings: &Settings,
+    shutdown: &CancellationToken,
+) -> watch::Receiver<Reading<OperationsView>> {
+    let state_dir = settings.paths.state_dir.clone();
+    let place = state_dir.join(operation::PLACE);
+    let list = move || operation::look(&state_dir);
+    let (view, _) = crate::store::watch::spawn(&place, list, shutdown.clone(), OPERATIONS_RESYNC);
+    view
 }
 
 /// Carries out the exec probes that the prober asks for.

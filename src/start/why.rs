@@ -165,24 +165,19 @@ impl Looker {
 
     /// The last line of a container that ended, where none of the pod's runs.
     async fn crashes(&self, found: &[&Sandbox]) -> Option<String> {
-        let mut containers = found.iter().flat_map(|sandbox| {
-            let containers = sandbox.containers.iter();
-            containers.map(move |container| (*sandbox, container))
-        });
-        if containers
-            .clone()
-            .any(|(_, container)| container.task == TaskState::Running)
-        {
-            return None;
+        let mut newest = None;
+        let mut code = None;
+        for sandbox in found {
+            for container in &sandbox.containers {
+                match container.task {
+                    TaskState::Running => return None,
+                    TaskState::Exited(number) => code = Some(number),
+                    _ => {}
+                }
+                newest = Some((*sandbox, container));
+            }
         }
-        let (sandbox, container) = containers.next()?;
-        let code = found
-            .iter()
-            .flat_map(|sandbox| &sandbox.containers)
-            .find_map(|container| match container.task {
-                TaskState::Exited(code) => Some(code),
-                _ => None,
-            });
+        let (sandbox, container) = newest?;
         let code = code.map_or("has ended".to_owned(), |code| format!("ended with {code}"));
         let pod = &sandbox.pod;
         let dir = self

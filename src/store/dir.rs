@@ -255,6 +255,12 @@ impl Dir {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> Self {
+        dir.fd
+    }
+}
+
 /// Whether `name` is one name in a directory: not empty, not `.` or `..`, no `/`, no NUL, and
 /// short enough for a file system.
 #[must_use]

@@ -1,6 +1,7 @@
 //! One daemon for each state directory: two would sweep each other's staging and commit over each
 //! other's state.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -12,7 +13,7 @@ use super::durable::{self, DurableError};
 /// Held for as long as this lives; the kernel lets go of it with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
-    _dir: Dir,
+    _held: OwnedFd,
 }
 
 /// Why the lock was not taken.
@@ -67,17 +68,58 @@ pub fn wait_dir(dir: Dir) -> Result<Lock, LockError> {
     take(dir, FlockOperation::LockExclusive)
 }
 
-fn take(dir: Dir, how: FlockOperation) -> Result<Lock, LockError> {
+/// Takes the lock of the file `name` in `dir`, which is made where it is missing. Never waits.
+/// Unlike that of a directory its end can be noticed: the file is then closed after having been
+/// open for writing.
+///
+/// # Errors
+/// [`LockError::Held`] where somebody has it.
+pub fn hold_file(dir: &Dir, name: &str) -> Result<Lock, LockError> {
+    let file = durable::lock_file(dir, name)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Lock { _held: file.into() }),
+        Err(errno) => Err(failed(errno, dir.path().join(name))),
+    }
+}
+
+/// Whether somebody has the lock of the file `name` in `dir`. Has it itself for a moment where not:
+/// only where whoever takes it is known not to try meanwhile.
+///
+/// # Errors
+/// Where it cannot be told.
+pub fn is_held(dir: &Dir, name: &str) -> Result<bool, LockError> {
+    let file = match dir.open_file(name) {
+        Ok((file, _)) => file,
+        Err(error) if error.is_absent() => return Ok(false),
+        Err(error) => return Err(DurableError::from(error).into()),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(failed(errno, dir.path().join(name))),
+    }
+}
+
+fn flock(fd: impl std::os::fd::AsFd, how: FlockOperation) -> Result<(), Errno> {
     loop {
-        let path = dir.path().to_owned();
-        match rustix::fs::flock(dir.fd(), how) {
-            Ok(()) => return Ok(Lock { _dir: dir }),
+        match rustix::fs::flock(&fd, how) {
             Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LockError::Held { path }),
-            Err(errno) => {
-                let source = errno.into();
-                return Err(LockError::Lock { path, source });
-            }
+            done => return done,
         }
+    }
+}
+
+fn failed(errno: Errno, path: PathBuf) -> LockError {
+    if errno == Errno::WOULDBLOCK {
+        return LockError::Held { path };
+    }
+    let source = errno.into();
+    LockError::Lock { path, source }
+}
+
+fn take(dir: Dir, how: FlockOperation) -> Result<Lock, LockError> {
+    match flock(dir.fd(), how) {
+        Ok(()) => Ok(Lock { _held: dir.into() }),
+        Err(errno) => Err(failed(errno, dir.path().to_owned())),
     }
 }

@@ -27,5 +27,6 @@ mod reserve;
 pub mod revisions;
 pub mod sealed;
 pub mod state;
+pub mod watch;
 
 pub use crate::core::reading::chain;

@@ -33,12 +33,18 @@ fn rules() -> String {
 #[test]
 fn the_rules_are_what_prometheus_understands() {
     let told = promtool(&["check", "rules", "systemd/rekindle-alerts.yaml"]);
-    assert!(told.contains("SUCCESS: 8 rules found"), "{told}");
+    assert!(told.contains("SUCCESS: 9 rules found"), "{told}");
 }
 
 #[test]
 fn b01_backups_that_fail_silently_for_days_raise_an_alert() {
     let told = promtool(&["test", "rules", "tests/alerts/backups.yaml"]);
+    assert!(told.contains("SUCCESS"), "{told}");
+}
+
+#[test]
+fn an_operation_that_nobody_ends_raises_an_alert() {
+    let told = promtool(&["test", "rules", "tests/alerts/operations.yaml"]);
     assert!(told.contains("SUCCESS"), "{told}");
 }
 
@@ -49,7 +55,7 @@ fn each_metric_of_the_rules_is_exported() {
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("expr: "))
         .collect();
-    assert_eq!(expressions.len(), 8, "one line each: {expressions:?}");
+    assert_eq!(expressions.len(), 9, "one line each: {expressions:?}");
     let named: BTreeSet<&str> = expressions
         .iter()
         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))

@@ -233,3 +233,45 @@ fn d07_an_unusable_state_directory_is_said_and_not_taken_for_empty() {
     let state = std::fs::read_to_string(daemon.dir.path().join("state")).unwrap();
     assert_eq!(state, "a file, no directory", "and nothing is done to it");
 }
+
+#[test]
+fn the_daemon_says_first_which_operation_has_the_node_and_when_it_is_left() {
+    use rekindle::core::operation::{OperationKind, OperationState};
+    use rekindle::operation::Operation;
+
+    let daemon = Daemon::start(tempfile::tempdir().unwrap(), nothing_there());
+    daemon.told("READY=1");
+    let state_dir = daemon.dir.path().join("state");
+    let now = "2026-11-25T18:00:00Z".parse().unwrap();
+    let begun = Operation::begin(&state_dir, OperationKind::Start, now, "waits", &1).unwrap();
+    let running = |report: &Report| {
+        let first = report.operations.first();
+        first.is_some_and(|seen| matches!(seen.state, OperationState::Running { .. }))
+    };
+    let report = daemon.status_with(running);
+    assert!(
+        report.summary.starts_with("`rekindle start` is under way"),
+        "{}",
+        report.summary
+    );
+    drop(begun);
+    let left = |report: &Report| {
+        let first = report.operations.first();
+        first.is_some_and(|seen| seen.state == OperationState::Unfinished)
+    };
+    let report = daemon.status_with(left);
+    assert!(
+        report.summary.starts_with("`rekindle start` is unfinished"),
+        "{}",
+        report.summary
+    );
+    assert!(
+        report.problems[0].contains("rekindle start --abort"),
+        "{:?}",
+        report.problems
+    );
+    let again = Operation::begin(&state_dir, OperationKind::Start, now, "waits", &1).unwrap();
+    assert_eq!(again.resumed, Some(1));
+    again.operation.finish().unwrap();
+    daemon.status_with(|report| report.operations.is_empty());
+}

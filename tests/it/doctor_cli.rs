@@ -74,3 +74,27 @@ fn b01_doctor_works_with_no_daemon_and_ends_with_1_where_something_fails() {
     );
     assert!(told.contains(&missed), "{told}");
 }
+
+#[test]
+fn an_operation_that_was_cut_off_fails_without_a_daemon_too() {
+    use rekindle::core::operation::OperationKind;
+    use rekindle::operation::Operation;
+
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(dir.path());
+    let now = "2026-11-25T18:00:00Z".parse().unwrap();
+    let begun = Operation::begin(&shelf.state, OperationKind::Start, now, "waits", &1).unwrap();
+    let (_, told) = doctor(dir.path(), &shelf, &[]);
+    assert!(
+        told.contains("warn  operations: `rekindle start` is under way"),
+        "{told}"
+    );
+    drop(begun);
+    let (code, told) = doctor(dir.path(), &shelf, &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("FAIL  operations: `rekindle start` is unfinished"),
+        "{told}"
+    );
+    assert!(told.contains("rekindle start --abort"), "{told}");
+}

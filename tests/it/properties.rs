@@ -6,6 +6,7 @@ use rekindle::core::decide::decide;
 use rekindle::core::observed::{
     ApiView, EnginePod, EngineState, EngineView, ManifestsView, Rendering, RuntimeView, TaskState,
 };
+use rekindle::core::operation::{OperationKind, OperationSeen, OperationState, OperationsView};
 use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 
@@ -24,6 +25,7 @@ enum Event {
     EngineSilent,
     Engine(u8),
     NewContent(char),
+    Operation(u8),
     Reboot,
 }
 
@@ -46,6 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::EngineSilent),
         2 => (0u8..4).prop_map(Event::Engine),
         1 => prop_oneof![Just('a'), Just('b'), Just('c')].prop_map(Event::NewContent),
+        2 => (0u8..4).prop_map(Event::Operation),
         1 => Just(Event::Reboot),
     ]
 }
@@ -121,6 +124,26 @@ fn happen(world: &mut World, event: &Event) {
                 .observed
                 .renderings
                 .insert(pod(&parent_name(API)), rendering);
+        }
+        Event::Operation(which) => {
+            let started = |kind| {
+                let began = None;
+                let state = OperationState::Running { pid: 7 };
+                let at = String::new();
+                let seen = vec![OperationSeen {
+                    kind,
+                    state,
+                    began,
+                    at,
+                }];
+                Reading::Known(OperationsView { seen })
+            };
+            world.observed.operations = match which {
+                0 => Reading::Known(OperationsView::default()),
+                1 => silent(UnseenKind::TimedOut),
+                2 => started(OperationKind::Start),
+                _ => started(OperationKind::Cleanup),
+            };
         }
         Event::Reboot => {
             world.observed.boot_id.push('+');
@@ -208,6 +231,29 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_begun_while_an_operation_may_have_the_node(
+        events in proptest::collection::vec(event(), 1..60),
+    ) {
+        let mut world = World::learned(&[API, KCM]);
+        for event in &events {
+            happen(&mut world, event);
+            let free = world.observed.operations == Reading::Known(OperationsView::default());
+            for action in act(&mut world) {
+                let begins = matches!(
+                    action,
+                    Action::WriteManifest { .. }
+                        | Action::StartEnginePod { .. }
+                        | Action::PauseParent { .. }
+                        | Action::RemoveCheckpoint { .. }
+                        | Action::DropRevision { .. }
+                        | Action::RemoveDamagedManifest { .. }
+                );
+                prop_assert!(free || !begins, "{action:?}");
+            }
+        }
+    }
+
+    #[test]
     fn whatever_happened_a_healthy_node_comes_to_rest(
         events in proptest::collection::vec(event(), 1..60),
     ) {
@@ -217,6 +263,7 @@ proptest! {
             act(&mut world);
         }
         happen(&mut world, &Event::ManifestsAnswer);
+        happen(&mut world, &Event::Operation(0));
         world.observed.runtime = Reading::Known(RuntimeView::default());
         world.observed.engine = Reading::Known(EngineView::default());
         happen(&mut world, &Event::ApiAnswers { api: false, kcm: false, lists: 1 });

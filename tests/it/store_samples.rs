@@ -118,6 +118,7 @@ pub fn stored(name: &str, good: Option<char>, count: u64) -> Stored {
         ..Checkpoint::default()
     };
     Stored {
+        held: false,
         boot_id: "boot".to_owned(),
         checkpoints: BTreeMap::from([(id(name), checkpoint)]),
     }

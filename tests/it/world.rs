@@ -12,6 +12,7 @@ use rekindle::core::observed::{
     ApiView, ContainerSeen, EnginePod, EngineState, EngineView, KubeletView, ManifestsView,
     Observed, PodSeen, Probe, Rendering, RevisionFacts, RuntimeView, Sandbox, TaskState,
 };
+use rekindle::core::operation::OperationsView;
 use rekindle::core::policy::Policy;
 use rekindle::core::reading::{Reading, Unseen, UnseenKind};
 use rekindle::core::report::State;
@@ -98,6 +99,7 @@ impl World {
                 probes: BTreeMap::new(),
                 images: Reading::Known(BTreeMap::new()),
                 stored_revisions: Reading::Known(BTreeMap::new()),
+                operations: Reading::Known(OperationsView::default()),
             },
             stored: Stored::default(),
             policy: policy(),

@@ -10,16 +10,39 @@ use crate::backup::signing::{PRIVATE, Trust};
 use crate::config::Settings;
 use crate::core::doctor::backup::{self, Encryption, Facts, Tool};
 use crate::core::doctor::{Finding, Severity};
-use crate::core::reading::chain;
+use crate::core::operation::OperationState;
+use crate::core::reading::{Reading, chain};
 use crate::daemon::backups::look::{Look, look, target_names};
 use crate::daemon::backups::{host, off};
 use crate::encryption::EncryptionConfiguration;
+use crate::operation;
 use crate::store::dir::Dir;
 
 /// Where the program that restores is looked for when `PATH` is not set.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Largest configuration that is read.
 const LIMIT: u64 = 1 << 20;
+
+/// The findings on long operations: one that was cut off silences the daemon.
+pub(super) fn operations(settings: &Settings) -> Vec<Finding> {
+    let finding = |severity, what: String| Finding::new("operations", severity, what);
+    match operation::look(&settings.paths.state_dir) {
+        Reading::Known(view) => {
+            let told = view.seen.iter().map(|seen| {
+                let severity = match seen.state {
+                    OperationState::Running { .. } | OperationState::Holding => Severity::Warn,
+                    OperationState::Unfinished | OperationState::Damaged(_) => Severity::Fail,
+                };
+                finding(severity, seen.said()).since(seen.began)
+            });
+            told.collect()
+        }
+        Reading::Unknown(unseen) => vec![
+            finding(Severity::Warn, unseen.detail)
+                .hint("run it as root; meanwhile the daemon starts and removes nothing"),
+        ],
+    }
+}
 
 /// The findings on backups.
 pub(super) fn backups(settings: &Settings, now: Timestamp) -> Vec<Finding> {

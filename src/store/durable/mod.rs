@@ -266,6 +266,22 @@ fn create(dir: &Dir, name: &str) -> Result<File, Errno> {
     rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
 }
 
+/// Opens the file `name` of `dir` to be locked, made where there is none: it never has content.
+///
+/// # Errors
+/// Where it cannot be opened; a symbolic link is refused.
+pub fn lock_file(dir: &Dir, name: &str) -> Result<File, DurableError> {
+    named(dir, name)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(dir.fd(), name, flags, Mode::RUSR | Mode::WUSR);
+    opened
+        .map(File::from)
+        .map_err(|errno| DurableError::Create {
+            path: dir.path().join(name),
+            source: errno.into(),
+        })
+}
+
 /// Content, owner, mode, fsync, in this order: nobody reads a secret before it has its mode.
 fn fill(file: &File, path: &Path, bytes: &[u8], a: &Attributes) -> Result<(), DurableError> {
     let (first, rest) = bytes.split_at(bytes.len() / 2);
