@@ -7,8 +7,8 @@ use http::Method;
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
-pub use super::feed::escaped;
 use super::feed::LIST_LIMIT;
+pub use super::feed::escaped;
 use crate::core::reading::Unseen;
 use crate::fetch;
 use crate::fetch::error::{FetchError, words};

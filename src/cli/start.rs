@@ -81,11 +81,17 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let required = options.required_pods.iter();
     let (own, required): (Vec<_>, Vec<_>) = required.partition(|it| it.is_the_predecessor());
     for pod in own {
-        out.note(&format!("note: {pod} is what Rekindle replaces: it is not waited for"));
+        out.note(&format!(
+            "note: {pod} is what Rekindle replaces: it is not waited for"
+        ));
     }
     let wanted = start::Options {
         asset_dir: options.asset_dir.as_ref().map(absolute).transpose()?,
-        manifest_dir: options.pod_manifest_path.as_ref().map(absolute).transpose()?,
+        manifest_dir: options
+            .pod_manifest_path
+            .as_ref()
+            .map(absolute)
+            .transpose()?,
         required: required.into_iter().cloned().collect(),
         strict: options.strict,
         engine: match options.engine {
@@ -106,8 +112,8 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
 
 fn tell(report: &Report, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     if options.output == Format::Json {
-        let text = serde_json::to_string_pretty(report)
-            .map_err(|error| Failure::of(Exit::No, &error))?;
+        let text =
+            serde_json::to_string_pretty(report).map_err(|error| Failure::of(Exit::No, &error))?;
         out.data(text + "\n")?;
     } else {
         out.data(text(report))?;
@@ -131,11 +137,27 @@ fn text(report: &Report) -> String {
     let mut lines = vec![head.to_owned()];
     lines.extend(report.why.iter().map(|why| format!("because: {why}")));
     if !matches!(report.outcome, Outcome::Done | Outcome::Aborted) {
-        lines.extend(report.waits.iter().map(|wait| format!("waited for: {wait}")));
+        lines.extend(
+            report
+                .waits
+                .iter()
+                .map(|wait| format!("waited for: {wait}")),
+        );
     }
-    lines.extend(report.objects.failed.iter().map(|it| format!("not created: {it}")));
+    lines.extend(
+        report
+            .objects
+            .failed
+            .iter()
+            .map(|it| format!("not created: {it}")),
+    );
     lines.extend(report.kept.iter().map(|it| format!("left running: {it}")));
-    lines.extend(report.forgotten.iter().map(|it| format!("forgotten: node {it}")));
+    lines.extend(
+        report
+            .forgotten
+            .iter()
+            .map(|it| format!("forgotten: node {it}")),
+    );
     lines.extend(report.next.iter().map(|it| format!("next: {it}")));
     lines.iter().map(|line| clean(line) + "\n").collect()
 }

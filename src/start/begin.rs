@@ -82,7 +82,9 @@ pub enum StartError {
     #[error("the static pod directory or the place of the secrets cannot be read: {0}")]
     Unseen(String),
     /// The daemon runs a checkpoint of what would be started.
-    #[error("the daemon runs the checkpoint {0}, which has the ports that the temporary control plane needs")]
+    #[error(
+        "the daemon runs the checkpoint {0}, which has the ports that the temporary control plane needs"
+    )]
     Checkpoint(String),
     /// Whether the daemon runs one cannot be known.
     #[error("the daemon's state cannot be read: {0}")]
@@ -121,12 +123,8 @@ impl StartError {
             Self::Unseen(_) | Self::Place(_) => {
                 "is --pod-manifest-path the kubelet's staticPodPath? Run it as root".to_owned()
             }
-            Self::DaemonState(_) | Self::Boot(_) | Self::Signals(_) => {
-                "run it as root".to_owned()
-            }
-            Self::Containerd(_) => {
-                "start containerd; another socket: containerd.socket".to_owned()
-            }
+            Self::DaemonState(_) | Self::Boot(_) | Self::Signals(_) => "run it as root".to_owned(),
+            Self::Containerd(_) => "start containerd; another socket: containerd.socket".to_owned(),
         }
     }
 }
@@ -184,7 +182,10 @@ pub(super) async fn begin(
             Some(tree) => tree,
             None => tree::read(&under_way).unwrap_or_else(|_| nothing(&under_way)),
         };
-        notes.push(format!("goes on where an earlier run ended: {}", journal.phase.words()));
+        notes.push(format!(
+            "goes on where an earlier run ended: {}",
+            journal.phase.words()
+        ));
         let places = Places::of(&journal, aside);
         places.sweep()?;
         return Ok(Some(Ready {
@@ -286,7 +287,10 @@ async fn check(
         return Err(StartError::Kubeconfig(unseen.detail));
     }
     let mut notes = Vec::new();
-    if serving::ask(&asker).await.is_ok_and(|answer| answer.is_ok()) {
+    if serving::ask(&asker)
+        .await
+        .is_ok_and(|answer| answer.is_ok())
+    {
         for component in journal.components.iter_mut().filter(|it| it.api) {
             component.state = State::HandedOver { lost: None };
             notes.push(format!(

@@ -143,7 +143,9 @@ fn bound(pod: &Pod, now: Moment, memory: &mut Memory) -> Bound {
 }
 
 async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Unseen> {
-    let node: Option<ApiNode> = asker.find(&format!("/api/v1/nodes/{}", escaped(name))).await?;
+    let node: Option<ApiNode> = asker
+        .find(&format!("/api/v1/nodes/{}", escaped(name)))
+        .await?;
     let lease = format!(
         "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}",
         escaped(name)

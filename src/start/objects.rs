@@ -70,7 +70,10 @@ impl Object {
     fn said(&self) -> String {
         let namespace = self.namespace.as_deref().unwrap_or_default();
         let slash = if namespace.is_empty() { "" } else { "/" };
-        format!("{} {namespace}{slash}{} ({})", self.kind, self.name, self.file)
+        format!(
+            "{} {namespace}{slash}{} ({})",
+            self.kind, self.name, self.file
+        )
     }
 
     /// Namespaces first, then definitions of kinds, then what may need them.
@@ -132,8 +135,8 @@ fn collect(
 /// What is wrong with it, without its content. A file without any object is wrong.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Object>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|_| "it is neither YAML nor JSON".to_owned())?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|_| "it is neither YAML nor JSON".to_owned())?;
     let mut objects = Vec::new();
     for document in documents {
         flatten(file, document, &mut objects)?;
@@ -258,7 +261,10 @@ impl Kinds {
                 .await
                 .map_err(|unseen| Trouble::Now(unseen.detail, PATIENCE))?;
             let Some(found) = found else {
-                return Err(Trouble::Final(format!("{} is not served", object.api_version)));
+                return Err(Trouble::Final(format!(
+                    "{} is not served",
+                    object.api_version
+                )));
             };
             self.0.insert(group.clone(), found.resources);
         }
@@ -309,7 +315,9 @@ async fn established(asker: &Asker, path: &str, object: &Object) -> Result<(), T
             .find(&path)
             .await
             .map_err(|unseen| Trouble::Now(unseen.detail, PATIENCE))?;
-        let conditions = found.as_ref().and_then(|it| it.pointer("/status/conditions"));
+        let conditions = found
+            .as_ref()
+            .and_then(|it| it.pointer("/status/conditions"));
         let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
         let mut conditions = conditions.filter(|it| it.get("type") == Some(&"Established".into()));
         if conditions.any(|it| it.get("status") == Some(&"True".into())) {
@@ -317,7 +325,9 @@ async fn established(asker: &Asker, path: &str, object: &Object) -> Result<(), T
         }
         if clock::now().since(begun) > ESTABLISHED {
             let seconds = ESTABLISHED.as_secs();
-            return Err(Trouble::Final(format!("not established within {seconds} s")));
+            return Err(Trouble::Final(format!(
+                "not established within {seconds} s"
+            )));
         }
         tokio::time::sleep(RETRY).await;
     }

@@ -277,7 +277,10 @@ impl Places {
     /// The manifest of one activation: as in the tree, marked as ours.
     fn manifest(&self, tree: &Tree, component: &Component) -> Result<Vec<u8>, PlaceError> {
         let pod = find(tree, component)?;
-        Ok(self.rendered(pod, component.activation).to_string().into_bytes())
+        Ok(self
+            .rendered(pod, component.activation)
+            .to_string()
+            .into_bytes())
     }
 
     /// The pod of one activation.
@@ -294,7 +297,9 @@ impl Places {
                 annotations.insert(ACTIVATION.to_owned(), json!(activation.to_string()));
             }
         }
-        let volumes = value.pointer_mut("/spec/volumes").and_then(Value::as_array_mut);
+        let volumes = value
+            .pointer_mut("/spec/volumes")
+            .and_then(Value::as_array_mut);
         for volume in volumes.into_iter().flatten() {
             let Some(path) = volume.pointer_mut("/hostPath/path") else {
                 continue;
@@ -318,7 +323,10 @@ pub fn find<'t>(tree: &'t Tree, component: &Component) -> Result<&'t TreePod, Pl
 }
 
 fn split(path: &Path) -> Result<(PathBuf, String), PlaceError> {
-    match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+    match (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) {
         (Some(parent), Some(name)) => Ok((parent.to_owned(), name.to_owned())),
         _ => Err(PlaceError::NoParent {
             path: path.to_owned(),

@@ -28,7 +28,11 @@ pub fn holder(port: u16) -> Option<Holder> {
     }
     let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     for process in processes {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else {

@@ -55,7 +55,9 @@ pub(super) async fn ask(asker: &Asker) -> Result<Result<(), String>, Unseen> {
             // Before Kubernetes 1.16 there was no /readyz.
             404 if path == "/readyz" => {}
             404 if path != "/healthz" => {
-                return Ok(Err("it serves, and has no namespace kube-system yet".to_owned()));
+                return Ok(Err(
+                    "it serves, and has no namespace kube-system yet".to_owned()
+                ));
             }
             401 => {
                 return Ok(Err(

@@ -180,16 +180,19 @@ fn pod(dir: &Dir, file: String) -> Result<TreePod, TreeError> {
     };
     let (bytes, _) = dir.read(&file, FILE_LIMIT)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| no_pod("it is no text"))?;
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|_| no_pod("it is neither one YAML nor one JSON document"))?;
+    let value: Value = serde_saphyr::from_str(text)
+        .map_err(|_| no_pod("it is neither one YAML nor one JSON document"))?;
     if value.get("kind").and_then(Value::as_str) != Some("Pod") {
         return Err(no_pod("its kind is not Pod"));
     }
-    let pod: Pod = serde_json::from_value(value.clone())
-        .map_err(|_| no_pod("a field has the wrong type"))?;
+    let pod: Pod =
+        serde_json::from_value(value.clone()).map_err(|_| no_pod("a field has the wrong type"))?;
     let meta = &pod.metadata;
     let name = meta.name.clone().ok_or_else(|| no_pod("it has no name"))?;
-    let namespace = meta.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let namespace = meta
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
     // Names that are DNS names are file names and keys of ours as well.
     if Required::parse(&format!("{namespace}/{name}")).is_err() {
         return Err(no_pod("its name or namespace is no DNS name"));
@@ -240,7 +243,12 @@ impl TreePod {
     /// or without `bootstrap-`, or that of its first container.
     #[must_use]
     pub fn component(&self, required: &[Required]) -> Component {
-        let first = self.pod.spec.iter().flat_map(|spec| &spec.containers).next();
+        let first = self
+            .pod
+            .spec
+            .iter()
+            .flat_map(|spec| &spec.containers)
+            .next();
         let plain = self.name.strip_prefix(BOOTSTRAP).unwrap_or(&self.name);
         let names = [Some(plain), first.map(|container| container.name.as_str())];
         let counterpart = names.into_iter().flatten().find_map(|name| {

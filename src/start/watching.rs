@@ -208,15 +208,23 @@ impl Sources {
     /// Has the probes of the self-hosted pods that run here asked.
     fn aim(&self, observed: &Observed, journal: &Journal) {
         let node = self.settings.node.name.as_str();
-        let address = self.settings.node.address.map(|address| address.to_string());
-        let mut targets = Vec::new();
+        let address = self
+            .settings
+            .node
+            .address
+            .map(|address| address.to_string());
+        let mut targets: BTreeMap<PodRef, Target> = BTreeMap::new();
         for required in &journal.required {
-            for sandbox in parents(required, observed, journal, node).into_iter().flatten() {
+            let here = parents(required, observed, journal, node);
+            for sandbox in here.into_iter().flatten() {
                 let Some(spec) = self.specs.get(&sandbox.pod) else {
                     continue;
                 };
                 let host_network = spec.spec.as_ref().and_then(|spec| spec.host_network);
-                let pod_ip = spec.status.as_ref().and_then(|status| status.pod_ip.clone());
+                let pod_ip = spec
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.pod_ip.clone());
                 let host = match host_network {
                     Some(true) => address.clone(),
                     _ => pod_ip,
@@ -225,16 +233,21 @@ impl Sources {
                 let running = containers
                     .filter(|container| container.task == TaskState::Running)
                     .map(|container| (container.name.clone(), container.id.clone()));
-                targets.push(Target {
-                    pod: sandbox.pod.clone(),
-                    spec: Arc::clone(spec),
-                    host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
-                    ours: false,
-                    running: running.collect(),
-                    eager: true,
-                });
+                // A pod has a second sandbox when its first one died.
+                let target = targets
+                    .entry(sandbox.pod.clone())
+                    .or_insert_with(|| Target {
+                        pod: sandbox.pod.clone(),
+                        spec: Arc::clone(spec),
+                        host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
+                        ours: false,
+                        running: BTreeMap::new(),
+                        eager: true,
+                    });
+                target.running.extend(running);
             }
         }
+        let targets: Vec<Target> = targets.into_values().collect();
         self.targets.send_if_modified(|aimed| {
             let changed = **aimed != targets;
             if changed {

@@ -132,7 +132,9 @@ impl Looker {
             && !own.contains(&holder.pid)
         {
             let (pid, program) = (holder.pid, holder.program);
-            texts.push(format!("port {number} is held by process {pid} ({program})"));
+            texts.push(format!(
+                "port {number} is held by process {pid} ({program})"
+            ));
         }
         let mut silent = Vec::new();
         let servers = pod.flag("--etcd-servers").unwrap_or_default();
@@ -202,7 +204,8 @@ fn last_line(dir: &Path) -> Option<String> {
     });
     let mut file = std::fs::File::open(dir.join(format!("{}.log", newest.max()?))).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .ok()?;
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();

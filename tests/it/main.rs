@@ -51,6 +51,8 @@ mod failpoints_backup_power;
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
+#[cfg(feature = "failpoints")]
+mod failpoints_start;
 mod handing_over;
 mod high_water;
 mod holding_back;
@@ -76,6 +78,11 @@ mod readme;
 mod removing;
 mod run;
 mod signals;
+mod start_decisions;
+mod start_objects;
+mod start_places;
+mod start_walks;
+mod start_world;
 mod store_disk;
 mod store_revisions;
 mod store_samples;

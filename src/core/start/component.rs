@@ -189,9 +189,7 @@ pub(crate) fn temporary_step(
     let Some(parents) = parents else {
         return turn.wait(component, evidence.text.clone());
     };
-    let starts = parents
-        .iter()
-        .any(|sandbox| live(sandbox).next().is_some());
+    let starts = parents.iter().any(|sandbox| live(sandbox).next().is_some());
     if !starts && !evidence.elsewhere {
         return turn.wait(component, evidence.text.clone());
     }
@@ -249,19 +247,29 @@ pub(crate) fn handing_over(
         component.state = State::HandedOver { lost: None };
         return;
     }
-    let limit = if component.api { API_DEADLINE } else { DEADLINE };
+    let limit = if component.api {
+        API_DEADLINE
+    } else {
+        DEADLINE
+    };
     let late = turn.now.since(since) >= limit;
-    let starts = parents.is_some_and(|parents| {
-        parents.iter().any(|sandbox| live(sandbox).next().is_some())
-    });
+    let starts =
+        parents.is_some_and(|parents| parents.iter().any(|sandbox| live(sandbox).next().is_some()));
     let ended = local && parents.is_some() && !starts;
     turn.wake(since.after(limit));
     if late || (ended && gone.is_some()) {
         component.back(turn.now);
-        let why = if late { "did not serve in time" } else { "ended before it served" };
+        let why = if late {
+            "did not serve in time"
+        } else {
+            "ended before it served"
+        };
         return turn.wait(
             component,
-            format!("its self-hosted pod {why}; the temporary one comes back: {}", evidence.text),
+            format!(
+                "its self-hosted pod {why}; the temporary one comes back: {}",
+                evidence.text
+            ),
         );
     }
     let text = if gone.is_some() {
@@ -289,7 +297,11 @@ pub(crate) fn handed_over(component: &mut Component, evidence: &Evidence, turn: 
     }
     let since = lost.unwrap_or(turn.now);
     component.state = State::HandedOver { lost: Some(since) };
-    let limit = if component.api { API_DEADLINE } else { DEADLINE };
+    let limit = if component.api {
+        API_DEADLINE
+    } else {
+        DEADLINE
+    };
     turn.wake(since.after(limit));
     // Unknown is not down: only a runtime that answers may bring a second copy about.
     if turn.now.since(since) >= limit && turn.observed.runtime.known().is_some() {
@@ -320,7 +332,10 @@ pub(crate) fn guard(component: &Component, parents: &[&Sandbox], turn: &mut Turn
 /// What thaws every counterpart that is frozen now, whatever is under way.
 #[must_use]
 pub fn thawing(observed: &Observed, journal: &Journal, node: &str) -> Vec<Action> {
-    let counterparts = journal.components.iter().filter_map(|it| it.counterpart.as_ref());
+    let counterparts = journal
+        .components
+        .iter()
+        .filter_map(|it| it.counterpart.as_ref());
     let sandboxes = counterparts
         .flat_map(|required| parents(required, observed, journal, node).unwrap_or_default());
     let containers = sandboxes.flat_map(|sandbox| &sandbox.containers);

@@ -150,7 +150,10 @@ fn serving(journal: &mut Journal, turn: &mut Turn<'_>) {
             ) => Some(text),
             _ => None,
         };
-        for text in engine.into_iter().chain(turn.observed.why.get(&component.name)) {
+        for text in engine
+            .into_iter()
+            .chain(turn.observed.why.get(&component.name))
+        {
             why.push(format!("{}: {text}", component.name));
         }
     }
@@ -260,7 +263,14 @@ fn handing(journal: &mut Journal, turn: &mut Turn<'_>) {
         let evidence = judge(&required, &before, turn);
         let seen = parents(&required, turn.observed, &before, &node);
         let first = first(&before).filter(|_| !component.api);
-        step(index, component, &evidence, first.as_deref(), seen.as_deref(), turn);
+        step(
+            index,
+            component,
+            &evidence,
+            first.as_deref(),
+            seen.as_deref(),
+            turn,
+        );
         guard(component, seen.as_deref().unwrap_or_default(), turn);
     }
     keep_running(journal, turn);
@@ -291,8 +301,9 @@ fn handing(journal: &mut Journal, turn: &mut Turn<'_>) {
             }
             turn.wake(until);
             let left = until.since(turn.now).as_secs();
-            turn.waits
-                .push(format!("everything is back; it has to stay so for {left} s more"));
+            turn.waits.push(format!(
+                "everything is back; it has to stay so for {left} s more"
+            ));
         }
         _ => without_a_kubelet(journal, turn),
     }
@@ -322,10 +333,11 @@ fn step(
 /// Every temporary pod that has a counterpart is verified gone.
 fn all_handed_over(journal: &Journal, turn: &Turn<'_>) -> bool {
     let node = &turn.orders.node;
-    let mut ours = journal.components.iter().filter(|it| it.counterpart.is_some());
-    ours.all(|it| {
-        it.is_handed_over() && component::gone(it, turn.observed, node) == Some(true)
-    })
+    let mut ours = journal
+        .components
+        .iter()
+        .filter(|it| it.counterpart.is_some());
+    ours.all(|it| it.is_handed_over() && component::gone(it, turn.observed, node) == Some(true))
 }
 
 /// Without a kubelet nobody starts the self-hosted pods: the temporary control plane is all there
@@ -357,8 +369,10 @@ fn without_a_kubelet(journal: &Journal, turn: &mut Turn<'_>) {
     if waiting.is_empty() {
         turn.ended = Some(Ended::Temporary);
     } else {
-        turn.waits
-            .push(format!("temporary pods do not serve yet: {}", waiting.join(", ")));
+        turn.waits.push(format!(
+            "temporary pods do not serve yet: {}",
+            waiting.join(", ")
+        ));
     }
 }
 
@@ -384,11 +398,12 @@ fn removing(journal: &mut Journal, turn: &mut Turn<'_>, last: Phase) {
     thaw(journal, turn);
     if !left.is_empty() {
         turn.wake(turn.now.after(Duration::from_secs(1)));
-        return turn
-            .waits
-            .push(format!("stopping: {}", left.join(", ")));
+        return turn.waits.push(format!("stopping: {}", left.join(", ")));
     }
-    if !kept && (matches!(placed.secrets, Standing::Ours(_)) || (placed.aside && placed.secrets == Standing::Absent)) {
+    if !kept
+        && (matches!(placed.secrets, Standing::Ours(_))
+            || (placed.aside && placed.secrets == Standing::Absent))
+    {
         turn.waits.push("secrets are being removed".to_owned());
         return turn.actions.push(Action::RemoveSecrets);
     }

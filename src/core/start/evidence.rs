@@ -79,8 +79,10 @@ pub fn evidence(
         });
     }
     let elsewhere = by_the_api_server(required, observed, node);
-    if elsewhere.met && serves != Some(false) {
-        return elsewhere;
+    if elsewhere.met {
+        // Of an API server, its own answer has the last word.
+        let met = serves != Some(false);
+        return Evidence { met, ..elsewhere };
     }
     let mut text = said.unwrap_or(elsewhere.text);
     if let Some(why) = observed.why.get(&required.name) {
@@ -137,9 +139,7 @@ fn elsewhere(bound: &Bound, observed: &Observed, own: &str) -> Result<String, St
     else {
         return Err(format!("{pod} is bound to node {node}, not looked at yet"));
     };
-    let forget = format!(
-        "if that machine is gone for good: rekindle start … --forget-node {node}"
-    );
+    let forget = format!("if that machine is gone for good: rekindle start … --forget-node {node}");
     if !seen.exists {
         return Err(format!(
             "{pod} is bound to node {node}, which does not exist; {forget}"
@@ -147,7 +147,8 @@ fn elsewhere(bound: &Bound, observed: &Observed, own: &str) -> Result<String, St
     }
     if !seen.renewed {
         let last = seen.last.as_deref().unwrap_or("ever");
-        let text = format!("{pod} is bound to node {node}, whose kubelet has not reported since {last}");
+        let text =
+            format!("{pod} is bound to node {node}, whose kubelet has not reported since {last}");
         return Err(if seen.watched >= SILENT {
             format!("{text}; {forget}")
         } else {

@@ -16,9 +16,11 @@ pub(crate) fn forget(journal: &mut Journal, turn: &mut Turn<'_>) -> bool {
             turn.waits.push(format!("node {node}: not looked at yet"));
             continue;
         };
-        let bound = turn.observed.cluster.known().is_some_and(|cluster| {
-            cluster.pods.iter().any(|bound| bound.node == node)
-        });
+        let bound = turn
+            .observed
+            .cluster
+            .known()
+            .is_some_and(|cluster| cluster.pods.iter().any(|bound| bound.node == node));
         if seen.renewed || node == turn.orders.node {
             turn.ended = Some(Ended::Failed {
                 why: format!("node {node} reports: it is not forgotten"),

@@ -142,4 +142,3 @@ impl<'a> Turn<'a> {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }
 }
-
