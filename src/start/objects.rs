@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::yaml;
 use crate::apiserver::ask::{Asker, escaped};
 use crate::core::start::observed::ObjectsSeen;
 use crate::core::time::Moment;
@@ -134,9 +135,7 @@ fn collect(
 /// # Errors
 /// What is wrong with it, without its content. A file without any object is wrong.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Object>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|_| "it is neither YAML nor JSON".to_owned())?;
+    let documents = yaml::documents(bytes).ok_or("it is neither YAML nor JSON")?;
     let mut objects = Vec::new();
     for document in documents {
         flatten(file, document, &mut objects)?;

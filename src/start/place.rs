@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::tree::{Tree, TreePod};
+use super::yaml;
 use crate::core::reading::{Reading, Unseen, UnseenKind, chain};
 use crate::core::start::journal::{Component, Journal};
 use crate::core::start::observed::{Placed, Standing};
@@ -133,7 +134,7 @@ impl Places {
             Err(error) => return Err(error),
         };
         let ours = || {
-            let value: Value = serde_saphyr::from_str(std::str::from_utf8(&bytes).ok()?).ok()?;
+            let value = yaml::document(&bytes)?;
             let annotations = value.get("metadata")?.get("annotations")?;
             let id = annotations.get(ANNOTATION)?.as_str()?;
             let activation = annotations.get(ACTIVATION)?.as_str()?.parse().ok()?;

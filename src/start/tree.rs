@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
+use super::yaml;
 use crate::core::manifest::needs::all_containers;
 use crate::core::start::journal::{Component, State};
 use crate::core::start::required::Required;
@@ -179,9 +180,8 @@ fn pod(dir: &Dir, file: String) -> Result<TreePod, TreeError> {
         cause: cause.to_owned(),
     };
     let (bytes, _) = dir.read(&file, FILE_LIMIT)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| no_pod("it is no text"))?;
-    let value: Value = serde_saphyr::from_str(text)
-        .map_err(|_| no_pod("it is neither one YAML nor one JSON document"))?;
+    let value = yaml::document(&bytes)
+        .ok_or_else(|| no_pod("it is neither one YAML nor one JSON document"))?;
     if value.get("kind").and_then(Value::as_str) != Some("Pod") {
         return Err(no_pod("its kind is not Pod"));
     }

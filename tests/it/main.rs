@@ -79,6 +79,7 @@ mod removing;
 mod run;
 mod signals;
 mod start_decisions;
+mod start_ends;
 mod start_objects;
 mod start_places;
 mod start_walks;

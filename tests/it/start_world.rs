@@ -343,6 +343,10 @@ impl World {
     }
 }
 
+pub fn done(world: &World) -> bool {
+    world.at(Phase::Done)
+}
+
 pub fn reference(name: &str) -> PodRef {
     PodRef {
         namespace: "kube-system".to_owned(),

@@ -233,7 +233,6 @@ pub(crate) fn handing_over(
     else {
         return;
     };
-    stop(index, component, true, turn);
     let now_gone = gone(component, turn.observed, &turn.orders.node);
     let gone = match now_gone {
         Some(true) => before.or(Some(turn.now)),
@@ -256,7 +255,6 @@ pub(crate) fn handing_over(
     let starts =
         parents.is_some_and(|parents| parents.iter().any(|sandbox| live(sandbox).next().is_some()));
     let ended = local && parents.is_some() && !starts;
-    turn.wake(since.after(limit));
     if late || (ended && gone.is_some()) {
         component.back(turn.now);
         let why = if late {
@@ -264,6 +262,7 @@ pub(crate) fn handing_over(
         } else {
             "ended before it served"
         };
+        turn.wake(turn.now);
         return turn.wait(
             component,
             format!(
@@ -272,6 +271,8 @@ pub(crate) fn handing_over(
             ),
         );
     }
+    turn.wake(since.after(limit));
+    stop(index, component, true, turn);
     let text = if gone.is_some() {
         format!("released; {}", evidence.text)
     } else {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::component::{
     self, guard, handed_over, handing_over, kubelet_had_its_time, parents, stop, temporary_step,
 };
+use super::engine::{choose_engine, without_a_kubelet};
 use super::evidence::{Evidence, evidence};
 use super::journal::{Component, Journal, Phase, State};
-use super::nodes::{all_forgotten, forget};
+use super::nodes::forget;
 use super::observed::{ObjectsSeen, Observed, Standing};
 use super::required::Required;
 use super::turn::{Action, Decision, Ended, Orders, Turn};
@@ -16,9 +17,6 @@ use crate::core::observed::{EngineState, Sandbox};
 use crate::core::stored::Engine;
 use crate::core::time::Moment;
 
-/// A kubelet that neither answers nor runs anything after so long is none. One needs about 6 s
-/// from its start to its first static pod.
-const NO_KUBELET: Duration = Duration::from_secs(30);
 /// Everything must go on serving for so long without the temporary control plane.
 const STABLE: Duration = Duration::from_secs(10);
 
@@ -63,6 +61,9 @@ pub fn decide(observed: &Observed, journal: &Journal, orders: &Orders, now: Mome
             turn.wake(at);
         }
     }
+    // The counterpart needs its port in a moment; everything else may take a little longer.
+    turn.actions
+        .sort_by_key(|action| !matches!(action, Action::Pause { .. }));
     Decision {
         journal: next,
         actions: turn.actions,
@@ -158,41 +159,6 @@ fn serving(journal: &mut Journal, turn: &mut Turn<'_>) {
         }
     }
     turn.waits.extend(why);
-}
-
-/// Finds out whether there is a kubelet that runs static pods.
-fn choose_engine(journal: &mut Journal, turn: &mut Turn<'_>) {
-    if journal.engine.is_some() {
-        return;
-    }
-    let node = turn.orders.node.as_str();
-    let runs = journal.components.iter().any(|component| {
-        component::temporary(component, turn.observed, node).is_some_and(|it| !it.is_empty())
-    });
-    if runs {
-        journal.engine = Some(Engine::Kubelet);
-        return;
-    }
-    let until = journal.since.after(NO_KUBELET);
-    let answers = turn.observed.kubelet.known().is_some();
-    // That containerd does not answer says nothing about the kubelet.
-    let silent = !answers && turn.observed.runtime.known().is_some();
-    if silent && turn.now >= until {
-        journal.engine = Some(Engine::Containerd);
-        return;
-    }
-    turn.wake(until);
-    turn.waits.push(if answers {
-        format!(
-            "the kubelet answers and has not started a pod from {}: is that its staticPodPath?",
-            journal.manifest_dir
-        )
-    } else {
-        format!(
-            "no kubelet answers on this node yet; without one containerd is used in {} s",
-            until.since(turn.now).as_secs()
-        )
-    });
 }
 
 fn objects(journal: &mut Journal, turn: &mut Turn<'_>) {
@@ -338,42 +304,6 @@ fn all_handed_over(journal: &Journal, turn: &Turn<'_>) -> bool {
         .iter()
         .filter(|it| it.counterpart.is_some());
     ours.all(|it| it.is_handed_over() && component::gone(it, turn.observed, node) == Some(true))
-}
-
-/// Without a kubelet nobody starts the self-hosted pods: the temporary control plane is all there
-/// can be, and it goes on without this process.
-fn without_a_kubelet(journal: &Journal, turn: &mut Turn<'_>) {
-    let ours = |component: &&Component| component.state == State::Temporary;
-    let engine = turn.observed.engine.known();
-    let serves = |component: &Component| {
-        let pod = component::key(component).and_then(|key| engine?.pods.get(&key));
-        pod.is_some_and(|pod| pod.state == EngineState::Serving)
-    };
-    let nobody = journal.engine == Some(Engine::Containerd)
-        && turn.observed.kubelet.known().is_none()
-        && turn.now.since(journal.since) >= Duration::from_secs(5);
-    let handing = journal
-        .components
-        .iter()
-        .any(|component| matches!(component.state, State::HandingOver { .. }));
-    if !nobody || handing || !all_forgotten(journal, turn) || turn.ended.is_some() {
-        return;
-    }
-    let waiting: Vec<&str> = journal
-        .components
-        .iter()
-        .filter(ours)
-        .filter(|component| !serves(component))
-        .map(|component| component.name.as_str())
-        .collect();
-    if waiting.is_empty() {
-        turn.ended = Some(Ended::Temporary);
-    } else {
-        turn.waits.push(format!(
-            "temporary pods do not serve yet: {}",
-            waiting.join(", ")
-        ));
-    }
 }
 
 /// Takes away what was placed; `last`: how it ends.

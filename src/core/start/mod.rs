@@ -7,6 +7,7 @@
 
 pub mod component;
 pub mod decide;
+mod engine;
 pub mod evidence;
 pub mod journal;
 mod nodes;
