@@ -134,7 +134,7 @@ fn happen(world: &mut World, event: &Event, served: &mut [bool; 3]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn it_never_removes_what_nobody_has_taken_the_place_of(
