@@ -98,6 +98,16 @@ pub const ALL: &[&str] = &[
     "cleanup.put-back",
     "prune.discarded",
     "prune.forgotten",
+    "fresh.linked",
+    "fresh.synced",
+    "start.moved-aside",
+    "start.secrets-placed",
+    "start.secrets-removed",
+    "start.put-back",
+    "start.manifest-placed",
+    "start.manifest-removed",
+    "start.recorded",
+    "start.acted",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

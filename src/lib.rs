@@ -36,6 +36,7 @@
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
+//! | a temporary control plane | [`start`]; decided in [`core::start`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -69,6 +70,14 @@
 //! know how far it came. It is the first thing `status` says, a problem, a failure of `doctor`, and an
 //! alert. What `cleanup` leaves stays so in the same way until `start` has succeeded, or somebody
 //! says otherwise.
+//!
+//! ## Start
+//!
+//! `start` is a loop of the daemon's shape in a process of its own: observe ([`start`]), decide
+//! ([`core::start::decide`]), write the journal ([`operation`]), act. It hands over as checkpoints
+//! do, and believes of a self-hosted pod only what it sees itself: a container that runs and a
+//! probe that passes here, or another node's kubelet that reports now. The daemon holds back
+//! meanwhile.
 //!
 //! ## Backups
 //!
@@ -119,11 +128,15 @@
 //! 13. While an operation has the node, or it is not known, the daemon begins, hands over, removes
 //!     and prunes nothing (`holding_back`,
 //!     `properties::nothing_is_begun_while_an_operation_may_have_the_node`).
+//! 14. A start removes nothing that nobody has taken the place of, believes no phase from before
+//!     it, and arrives from wherever it was cut off
+//!     (`start_walks::it_never_removes_what_nobody_has_taken_the_place_of`,
+//!     `start_decisions::r09_phases_from_before_the_disaster_count_for_nothing`,
+//!     `start_walks::r08_from_wherever_it_was_cut_off_it_arrives`).
 //!
 //! ## What is not here yet
 //!
-//! `recover`, `start` and recovery mode have their places in the design and no code
-//! yet.
+//! Recovery mode has its place in the design and no code yet.
 
 pub mod api;
 pub mod apiserver;
@@ -148,5 +161,6 @@ pub mod objectstore;
 pub mod operation;
 pub mod probe;
 pub mod signals;
+pub mod start;
 pub mod store;
 pub mod systemd;

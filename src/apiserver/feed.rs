@@ -12,7 +12,7 @@ use crate::fetch;
 use crate::fetch::error::FetchError;
 
 /// Largest answer to a list, in bytes: 500 pods are about 5 MB.
-const LIST_LIMIT: u64 = 64 * 1024 * 1024;
+pub(super) const LIST_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// What is listed and watched.
 pub(super) struct Feed {
@@ -114,7 +114,8 @@ struct Meta {
 }
 
 /// A name as it may stand in a query: everything but letters, digits, `-`, `.`, `_` is escaped.
-pub(super) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {

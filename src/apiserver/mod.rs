@@ -10,6 +10,7 @@
 //! [`pods`] follows the pods, [`gather`] the objects and tokens, each object by a watch of its own.
 
 mod access;
+pub mod ask;
 mod feed;
 mod gather;
 pub mod health;

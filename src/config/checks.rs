@@ -61,6 +61,7 @@ fn paths(reader: &mut Reader, settings: &Settings) {
     for (key, path) in [
         ("paths.state_dir", &paths.state_dir),
         ("paths.manifest_staging_dir", &paths.manifest_staging_dir),
+        ("paths.bootstrap_secrets_dir", &paths.bootstrap_secrets_dir),
         ("paths.pod_log_dir", &paths.pod_log_dir),
     ] {
         // The kubelet runs every file that stands there (scenario C16).

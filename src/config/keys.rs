@@ -126,6 +126,13 @@ fn paths(r: &mut Reader) -> Paths {
             ),
             sibling,
         ),
+        bootstrap_secrets_dir: r.path(
+            key(
+                "bootstrap_secrets_dir",
+                "Where `start` puts the keys of the temporary control plane.",
+            ),
+            "/etc/kubernetes/bootstrap-secrets",
+        ),
         pod_log_dir: r.path(
             key("pod_log_dir", "Logs of the pods that our own engine runs."),
             "/var/log/pods",

@@ -67,6 +67,8 @@ pub struct Paths {
     pub manifest_dir: PathBuf,
     /// Where manifests are written before they are renamed: same file system, not inside it.
     pub manifest_staging_dir: PathBuf,
+    /// Where `start` puts the keys of the temporary control plane.
+    pub bootstrap_secrets_dir: PathBuf,
     /// Logs of pods that our own engine runs.
     pub pod_log_dir: PathBuf,
     /// The kubelet's links to logs of containers.

@@ -20,6 +20,7 @@ pub mod reading;
 pub mod recover;
 mod removal;
 pub mod report;
+pub mod start;
 pub mod stored;
 pub mod time;
 mod view;

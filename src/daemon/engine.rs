@@ -1,5 +1,6 @@
 //! Wires our own engine: its configuration, and the probes that it asks for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,29 @@ pub(super) fn start(
     exec: mpsc::Sender<ExecRequest>,
     shutdown: &CancellationToken,
 ) -> EngineHandle {
-    let state_dir = settings.paths.state_dir.join("engine");
+    let places = Places {
+        state_dir: settings.paths.state_dir.join("engine"),
+        memory_dir: "/run/rekindle/engine".into(),
+        cgroup_parent: settings.engine.cgroup_parent.clone(),
+    };
+    start_in(settings, places, containerd, exec, shutdown)
+}
+
+/// What two engines on one node do not share, beside the containerd namespace.
+pub(crate) struct Places {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) memory_dir: PathBuf,
+    pub(crate) cgroup_parent: String,
+}
+
+/// [`start`], in places of its own.
+pub(crate) fn start_in(
+    settings: &Settings,
+    places: Places,
+    containerd: &Containerd,
+    exec: mpsc::Sender<ExecRequest>,
+    shutdown: &CancellationToken,
+) -> EngineHandle {
     let config = engine::Config {
         node_name: settings.node.name.clone(),
         node_address: settings
@@ -32,10 +55,10 @@ pub(super) fn start(
             .map_or("127.0.0.1".to_owned(), |address| address.to_string()),
         boot_id: clock::boot_id(&settings.paths.boot_id_file).unwrap_or_default(),
         pod_log_dir: settings.paths.pod_log_dir.clone(),
-        state_dir,
-        memory_dir: "/run/rekindle/engine".into(),
+        state_dir: places.state_dir,
+        memory_dir: places.memory_dir,
         stop_grace_limit: STOP_GRACE_LIMIT,
-        cgroup_parent: settings.engine.cgroup_parent.clone(),
+        cgroup_parent: places.cgroup_parent,
         logger: std::env::current_exe().unwrap_or_else(|_| "/usr/bin/rekindle".into()),
     };
     let ask: engine::Ask = Arc::new(move |asked: engine::ProbeRequest| {

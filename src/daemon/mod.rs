@@ -2,14 +2,14 @@
 
 pub mod backups;
 pub mod clock;
-mod engine;
+pub(crate) mod engine;
 mod execute;
 mod images;
 mod opening;
 pub mod publish;
 mod render;
 mod socket;
-mod sources;
+pub(crate) mod sources;
 mod targets;
 mod turn;
 

@@ -62,28 +62,12 @@ impl Sources {
         dir: &Arc<ManifestDir>,
         shutdown: &CancellationToken,
     ) -> Self {
-        let containerd = Containerd::new(containerd::Config {
-            socket: settings.containerd.socket.clone(),
-            cri_namespace: settings.containerd.kubelet_namespace.clone(),
-            engine_namespace: settings.containerd.engine_namespace.clone(),
-            call_deadline: settings.containerd.call_deadline,
-            resync: settings.containerd.resync_interval,
-        });
+        let containerd = Containerd::new(containerd_config(settings));
         let (exec, exec_requests) = mpsc::channel(16);
         tokio::spawn(serve_exec(containerd.clone(), exec_requests));
         let kubelet_nudge = Arc::new(Notify::new());
         let kubelet = kubelet::spawn(
-            kubelet::Config {
-                read_only_url: settings.kubelet.read_only_url.clone(),
-                secure_url: settings.kubelet.secure_url.clone(),
-                client_certificate_file: settings.kubelet.client_certificate_file.clone(),
-                client_key_file: settings.kubelet.client_key_file.clone(),
-                token_file: settings.kubelet.token_file.clone(),
-                ca_file: settings.kubelet.ca_file.clone(),
-                poll: settings.kubelet.poll_interval,
-                deadline: settings.kubelet.call_deadline,
-                limit: settings.kubelet.answer_limit_bytes,
-            },
+            kubelet_config(settings),
             Arc::clone(&kubelet_nudge),
             shutdown.clone(),
         );
@@ -236,6 +220,32 @@ impl Sources {
     }
 }
 
+/// How to reach containerd, as configured.
+pub(crate) fn containerd_config(settings: &Settings) -> containerd::Config {
+    containerd::Config {
+        socket: settings.containerd.socket.clone(),
+        cri_namespace: settings.containerd.kubelet_namespace.clone(),
+        engine_namespace: settings.containerd.engine_namespace.clone(),
+        call_deadline: settings.containerd.call_deadline,
+        resync: settings.containerd.resync_interval,
+    }
+}
+
+/// How to reach the kubelet, as configured.
+pub(crate) fn kubelet_config(settings: &Settings) -> kubelet::Config {
+    kubelet::Config {
+        read_only_url: settings.kubelet.read_only_url.clone(),
+        secure_url: settings.kubelet.secure_url.clone(),
+        client_certificate_file: settings.kubelet.client_certificate_file.clone(),
+        client_key_file: settings.kubelet.client_key_file.clone(),
+        token_file: settings.kubelet.token_file.clone(),
+        ca_file: settings.kubelet.ca_file.clone(),
+        poll: settings.kubelet.poll_interval,
+        deadline: settings.kubelet.call_deadline,
+        limit: settings.kubelet.answer_limit_bytes,
+    }
+}
+
 /// Watches what has the node. The lock's file is closed with its process: that too is an event.
 fn operations(
     settings: &Settings,
@@ -249,7 +259,7 @@ fn operations(
 }
 
 /// Carries out the exec probes that the prober asks for.
-async fn serve_exec(containerd: Containerd, mut requests: mpsc::Receiver<ExecRequest>) {
+pub(crate) async fn serve_exec(containerd: Containerd, mut requests: mpsc::Receiver<ExecRequest>) {
     while let Some(request) = requests.recv().await {
         let containerd = containerd.clone();
         tokio::spawn(async move {

@@ -55,6 +55,8 @@ mod failpoints_cleanup;
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
+#[cfg(feature = "failpoints")]
+mod failpoints_start;
 mod handing_over;
 mod high_water;
 mod holding_back;
@@ -80,6 +82,12 @@ mod readme;
 mod removing;
 mod run;
 mod signals;
+mod start_decisions;
+mod start_ends;
+mod start_objects;
+mod start_places;
+mod start_walks;
+mod start_world;
 mod store_disk;
 mod store_revisions;
 mod store_samples;

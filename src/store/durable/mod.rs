@@ -10,6 +10,7 @@
 mod behind;
 mod copy;
 mod error;
+mod fresh;
 mod parts;
 mod stream;
 mod tree;
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 
 pub use self::copy::copy_in;
 pub use self::error::DurableError;
+pub use self::fresh::write_new_in;
 pub use self::parts::PartialFile;
 pub use self::stream::{DurableFile, nameless, own, settle};
 pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};

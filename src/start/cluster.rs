@@ -1,0 +1,197 @@
+//! What the API server says of the required pods and of the nodes they are bound to: listed every
+//! few seconds by one task, which also remembers for how long it has seen what it sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::List;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::apiserver::ask::{Asker, escaped};
+use crate::core::id::PodRef;
+use crate::core::reading::{Reading, Unseen};
+use crate::core::start::observed::{Bound, Cluster, Node};
+use crate::core::time::Moment;
+use crate::daemon::clock;
+
+/// Between two rounds.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Annotation of a static pod's mirror. Source: kubelet 1.20 `pkg/kubelet/types/pod_update.go`.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) namespaces: BTreeSet<String>,
+    pub(super) node: String,
+    pub(super) forget: Vec<String>,
+}
+
+/// The answer: facts for decisions, and the specs of pods bound to this node for their probes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Said {
+    pub(super) cluster: Cluster,
+    pub(super) specs: BTreeMap<PodRef, Arc<Pod>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    ready_since: BTreeMap<PodRef, Moment>,
+    leases: BTreeMap<String, Watched>,
+}
+
+struct Watched {
+    /// The lease as it was seen first: a kubelet that lives renews it.
+    first: Option<String>,
+    renewed: bool,
+    since: Moment,
+}
+
+/// Starts listing; ends with `shutdown`.
+pub(super) fn spawn(
+    asker: Arc<Asker>,
+    wanted: Wanted,
+    shutdown: &CancellationToken,
+) -> watch::Receiver<Reading<Said>> {
+    let (sender, receiver) = watch::channel(Reading::not_asked());
+    let rounds = async move {
+        let mut memory = Memory::default();
+        loop {
+            let said = match round(&asker, &wanted, &mut memory).await {
+                Ok(said) => Reading::Known(said),
+                Err(unseen) => Reading::Unknown(unseen),
+            };
+            if sender.send(said).is_err() {
+                return;
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    };
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(rounds));
+    receiver
+}
+
+async fn round(asker: &Asker, wanted: &Wanted, memory: &mut Memory) -> Result<Said, Unseen> {
+    let mut said = Said::default();
+    let mut nodes: BTreeSet<String> = wanted.forget.iter().cloned().collect();
+    for namespace in &wanted.namespaces {
+        let path = format!("/api/v1/namespaces/{}/pods", escaped(namespace));
+        take(asker.find(&path).await?, wanted, memory, &mut said);
+    }
+    for node in &wanted.forget {
+        let selector = format!("spec.nodeName%3D{}", escaped(node));
+        let path = format!("/api/v1/pods?fieldSelector={selector}&limit=1");
+        take(asker.find(&path).await?, wanted, memory, &mut said);
+    }
+    let seen: BTreeSet<PodRef> = said.cluster.pods.iter().map(|it| it.pod.clone()).collect();
+    memory.ready_since.retain(|pod, _| seen.contains(pod));
+    let bound = said.cluster.pods.iter().map(|bound| bound.node.clone());
+    nodes.extend(bound.filter(|node| !node.is_empty() && *node != wanted.node));
+    for node in nodes {
+        let seen = look(asker, &node, memory).await?;
+        said.cluster.nodes.insert(node, seen);
+    }
+    Ok(said)
+}
+
+fn take(list: Option<List<Pod>>, wanted: &Wanted, memory: &mut Memory, said: &mut Said) {
+    let now = clock::now();
+    for pod in list.into_iter().flat_map(|list| list.items) {
+        let bound = bound(&pod, now, memory);
+        if bound.node == wanted.node && !bound.mirror {
+            said.specs.insert(bound.pod.clone(), Arc::new(pod));
+        }
+        if !said.cluster.pods.contains(&bound) {
+            said.cluster.pods.push(bound);
+        }
+    }
+}
+
+fn bound(pod: &Pod, now: Moment, memory: &mut Memory) -> Bound {
+    let meta = &pod.metadata;
+    let reference = PodRef {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+    };
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    let ready = status.is_some_and(|status| {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+    });
+    let ready_for = if ready {
+        let since = memory.ready_since.entry(reference.clone()).or_insert(now);
+        Some(now.since(*since))
+    } else {
+        memory.ready_since.remove(&reference);
+        None
+    };
+    let annotations = meta.annotations.as_ref();
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    Bound {
+        pod: reference,
+        node: node.unwrap_or_default(),
+        ready_for,
+        mirror: annotations.is_some_and(|all| all.contains_key(MIRROR)),
+        ends: meta.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
+    }
+}
+
+async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Unseen> {
+    let node: Option<ApiNode> = asker
+        .find(&format!("/api/v1/nodes/{}", escaped(name)))
+        .await?;
+    let lease = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}",
+        escaped(name)
+    );
+    let lease: Option<Lease> = asker.find(&lease).await?;
+    let renewed = lease
+        .and_then(|lease| lease.spec?.renew_time)
+        .map(|time| time.0.to_string());
+    let now = clock::now();
+    let watched = memory.leases.entry(name.to_owned()).or_insert(Watched {
+        first: renewed.clone(),
+        renewed: false,
+        since: now,
+    });
+    watched.renewed |= renewed != watched.first;
+    Ok(Node {
+        exists: node.is_some(),
+        renewed: watched.renewed,
+        watched: now.since(watched.since),
+        last: renewed,
+    })
+}
+
+/// Deletes a node and every pod bound to it, at once: nobody is there who could end them in order.
+///
+/// # Errors
+/// What could not be deleted.
+pub(super) async fn forget(asker: &Asker, node: &str) -> Result<(), String> {
+    let selector = format!("spec.nodeName%3D{}", escaped(node));
+    let path = format!("/api/v1/pods?fieldSelector={selector}");
+    let pods: Option<List<Pod>> = asker.find(&path).await.map_err(|unseen| unseen.detail)?;
+    let own = format!("/api/v1/nodes/{}", escaped(node));
+    let pods = pods.into_iter().flat_map(|list| list.items).map(|pod| {
+        let meta = pod.metadata;
+        format!(
+            "/api/v1/namespaces/{}/pods/{}?gracePeriodSeconds=0",
+            escaped(meta.namespace.as_deref().unwrap_or_default()),
+            escaped(meta.name.as_deref().unwrap_or_default())
+        )
+    });
+    for path in pods.chain([own]) {
+        let reply = asker.send(http::Method::DELETE, &path, None).await;
+        let reply = reply.map_err(|unseen| unseen.detail)?;
+        if !reply.is_success() && reply.status != 404 {
+            return Err(format!("{path}: {} {}", reply.status, reply.words()));
+        }
+    }
+    Ok(())
+}
