@@ -99,6 +99,14 @@ where
     typed(object, reader.lost)
 }
 
+/// Takes away what only an API server says of an object: nobody needs it for a recovery, and
+/// sources differ in it.
+pub fn strip(object: &mut Json) {
+    if let Some(object) = object.as_object_mut() {
+        lost::strip(object);
+    }
+}
+
 /// An object as an API server gives it in a list, where it may not say its kind.
 ///
 /// # Errors
