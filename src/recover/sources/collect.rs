@@ -18,9 +18,7 @@ pub(super) struct Collector {
 }
 
 /// What runs pods of a control plane.
-pub(super) trait Controller:
-    k8s_openapi::Resource + serde::de::DeserializeOwned + serde::Serialize
-{
+pub(super) trait Controller: decode::KnownKind {
     /// Puts it where it belongs.
     fn put(self, found: &mut Found);
 }
