@@ -198,7 +198,7 @@ fn r17_a_secret_is_opened_by_the_given_configuration() {
     };
     let dir = tempfile::tempdir().unwrap();
     let mut records = Records::default();
-    for pair in vectors["kvs"].as_array().unwrap() {
+    for pair in vectors.as_array().unwrap() {
         let key = String::from_utf8(bytes(&pair["key"])).unwrap();
         records.put(&key, &bytes(&pair["value"]));
     }
