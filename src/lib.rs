@@ -37,6 +37,7 @@
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
+//! | recovery | [`core::recover`] (decisions), [`recover`] (what a lost control plane's sources hold) |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -160,6 +161,7 @@ pub mod objects;
 pub mod objectstore;
 pub mod operation;
 pub mod probe;
+pub mod recover;
 pub mod signals;
 pub mod start;
 pub mod store;

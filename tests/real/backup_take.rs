@@ -69,8 +69,8 @@ pub fn settings(cluster: &Cluster, endpoints: &[usize]) -> Settings {
     Settings {
         endpoints: endpoints.iter().map(|m| cluster.endpoint(*m)).collect(),
         ca_file: cluster.path("ca.crt"),
-        cert_file: cluster.path("client.crt"),
-        key_file: cluster.path("client.key"),
+        cert_file: Some(cluster.path("client.crt")),
+        key_file: Some(cluster.path("client.key")),
         deadline: Duration::from_secs(2),
         chunk_deadline: Duration::from_secs(3),
     }
@@ -228,7 +228,7 @@ async fn a_dead_endpoint_and_a_foreign_authority_are_named_with_a_hint() {
     cluster.restart(0).await;
     etcd.choose(Allow::default()).await.unwrap();
     let missing = Settings {
-        key_file: "/nowhere/client.key".into(),
+        key_file: Some("/nowhere/client.key".into()),
         ..settings(&cluster, &[0])
     };
     let error = Etcd::connect(&missing).await.unwrap_err();
