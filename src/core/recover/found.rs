@@ -25,6 +25,9 @@ pub struct Found {
     /// Controllers and the `EtcdCluster` that are there and cannot be read: the place of the
     /// object, and why. An error only where nothing else answers for the component.
     pub unreadable: Vec<(String, String)>,
+    /// What is worth knowing about the source and could not be checked in it, and fields of
+    /// controllers that this version does not know and left out. Whole sentences, no secret.
+    pub notes: Vec<String>,
 }
 
 /// A Secret or `ConfigMap`. One that is not needed may be unreadable.
