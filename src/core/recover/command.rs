@@ -109,24 +109,6 @@ fn change_script(
     }
 }
 
-/// Takes every `--name` away, where each is a word of its own with its value. Returns whether
-/// there was one.
-pub(super) fn remove(container: &mut Container, name: &str) -> bool {
-    let mut removed = false;
-    for list in [&mut container.command, &mut container.args]
-        .into_iter()
-        .flatten()
-    {
-        list.retain(|word| {
-            let flag = word.strip_prefix("--").and_then(|flag| flag.split_once('='));
-            let same = flag.is_some_and(|(given, _)| canonical(given) == name);
-            removed |= same;
-            !same
-        });
-    }
-    removed
-}
-
 /// Puts `flag` behind all others: to `args` where there are any, else to `command`. A command must
 /// not begin to exist by this, since it would replace the image's own; false where there is no
 /// list to put it to, or a shell would get it instead of the program.

@@ -40,6 +40,8 @@ pub struct Backup<'a> {
     pub path: &'a str,
     /// etcd's tools can read it as it lies: it is not packed.
     pub plain: bool,
+    /// The API server's prefix of keys in it.
+    pub prefix: &'a str,
     /// A word that no other cluster has.
     pub token: &'a str,
 }
@@ -80,6 +82,8 @@ pub struct Plan {
     pub documents: BTreeMap<String, Value>,
     /// Path in the tree of the API server's serving certificate.
     pub serving_certificate: Option<String>,
+    /// What is different in files that no pod alone has.
+    pub changes: Vec<String>,
     /// What may go wrong with it.
     pub warnings: Vec<String>,
 }
@@ -96,7 +100,8 @@ pub fn plan(found: &Found, wanted: &Wanted<'_>) -> Result<Plan, Mistakes> {
     let mut plan = Plan::default();
     let selection = select(found, wanted.looked_in);
     let mut mistakes = selection.mistakes;
-    plan.warnings = selection.warnings;
+    plan.warnings = found.notes.clone();
+    plan.warnings.extend(selection.warnings);
     let etcd = match wanted.backup {
         Some(backup) => self_hosted_etcd::of(found, backup, &mut mistakes, &mut plan.warnings),
         None => None,

@@ -86,19 +86,15 @@ pub(super) fn select<'a>(found: &'a Found, looked_in: &str) -> Selection<'a> {
 }
 
 fn candidates(found: &Found) -> Vec<Candidate<'_>> {
-    let sets = found.daemon_sets.iter().filter_map(|set| {
-        Some(Candidate {
-            kind: "DaemonSet",
-            meta: &set.metadata,
-            template: &set.spec.as_ref()?.template,
-        })
+    let sets = found.daemon_sets.iter().map(|set| Candidate {
+        kind: "DaemonSet",
+        meta: &set.metadata,
+        template: &set.spec.template,
     });
-    let deployments = found.deployments.iter().filter_map(|deployment| {
-        Some(Candidate {
-            kind: "Deployment",
-            meta: &deployment.metadata,
-            template: &deployment.spec.as_ref()?.template,
-        })
+    let deployments = found.deployments.iter().map(|deployment| Candidate {
+        kind: "Deployment",
+        meta: &deployment.metadata,
+        template: &deployment.spec.template,
     });
     sets.chain(deployments).collect()
 }
@@ -112,7 +108,7 @@ fn choose<'a>(
     selection: &mut Selection<'a>,
 ) {
     let Some(first) = fit.first() else { return };
-    let (same, other): (Vec<_>, Vec<_>) = fit.iter().partition(|c| c.kind == first.kind);
+    let (same, other): (Vec<_>, Vec<_>) = fit.iter().copied().partition(|c: &&Candidate<'_>| c.kind == first.kind);
     if same.len() > 1 {
         let names: Vec<String> = same.iter().map(|c| place(c, namespace)).collect();
         selection.mistakes.push(format!(
@@ -153,7 +149,8 @@ fn tell_missing(
     let names: Vec<&str> = missing.iter().map(|component| component.name()).collect();
     let names = names.join(", ");
     // What is there and unreadable may be just what is missing.
-    for (place, why) in &found.unreadable {
+    let controllers = found.unreadable.iter();
+    for (place, why) in controllers.filter(|(place, _)| !is_etcd_cluster(place)) {
         selection.mistakes.push(format!(
             "{place} cannot be read: {why}; no other object is {names}"
         ));
@@ -171,6 +168,11 @@ fn tell_missing(
     } else {
         selection.warnings.push(format!("not recovered: {sought}"));
     }
+}
+
+/// Of what cannot be read, only the `EtcdCluster` is no controller.
+pub(super) fn is_etcd_cluster(place: &str) -> bool {
+    place.to_ascii_lowercase().contains("etcdcluster")
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -15,6 +15,7 @@ use super::command::change;
 use super::found::{Found, Stored};
 use super::plan::{Backup, Bytes, SECRETS_DIR};
 use super::pod::Notes;
+use super::select::is_etcd_cluster;
 
 /// Defaults of etcd-operator. Source: coreos/etcd-operator 0.9 `pkg/apis/etcd/v1beta2/cluster.go`.
 const REPOSITORY: &str = "quay.io/coreos/etcd";
@@ -62,7 +63,14 @@ pub(super) fn of(
     mistakes: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) -> Option<SelfHosted> {
-    let cluster = found.etcd_cluster.as_ref()?;
+    let Some(cluster) = &found.etcd_cluster else {
+        // Without it a self-hosted etcd could not come back, and whether it is one is not known.
+        let unreadable = found.unreadable.iter();
+        for (place, why) in unreadable.filter(|(place, _)| is_etcd_cluster(place)) {
+            mistakes.push(format!("{place} cannot be read: {why}"));
+        }
+        return None;
+    };
     let text = |pointer: &str| cluster.pointer(pointer).and_then(Value::as_str);
     let name = text("/metadata/name").unwrap_or("kube-etcd");
     let from = format!("EtcdCluster {}/{name}", found.namespace);
@@ -276,6 +284,7 @@ impl Boot<'_> {
     /// take them for its own.
     fn clean_up(&self) -> String {
         let Self { namespace, name, .. } = self;
+        let prefix = self.backup.prefix.trim_end_matches('/');
         format!(
             "etcd --name=boot-etcd --data-dir=/var/etcd/data \
              --listen-client-urls=http://127.0.0.1:32379 \
@@ -287,8 +296,8 @@ impl Boot<'_> {
              until etcdctl endpoint health; do\n\
              \u{20} left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 1\n\
              done\n\
-             etcdctl del /registry/etcd.database.coreos.com/etcdclusters/{namespace}/{name}\n\
-             etcdctl del --prefix /registry/pods/{namespace}/{name}-\n\
+             etcdctl del {prefix}/etcd.database.coreos.com/etcdclusters/{namespace}/{name}\n\
+             etcdctl del --prefix {prefix}/pods/{namespace}/{name}-\n\
              kill $member\n\
              wait $member || true\n"
         )
