@@ -34,6 +34,7 @@
 //! | probes | [`probe`] |
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
+//! | recovery | [`core::recover`] (decisions), [`recover`] (what a lost control plane's sources hold) |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -129,6 +130,7 @@ pub mod metrics;
 pub mod objects;
 pub mod objectstore;
 pub mod probe;
+pub mod recover;
 pub mod signals;
 pub mod store;
 pub mod systemd;

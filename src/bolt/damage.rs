@@ -34,7 +34,7 @@ pub enum BoltError {
 
 impl BoltError {
     /// Damage at a place.
-    pub(super) fn damaged(page: u64, offset: u64, what: impl Into<String>) -> Self {
+    pub(crate) fn damaged(page: u64, offset: u64, what: impl Into<String>) -> Self {
         Self::Damaged(Damage {
             page,
             offset,

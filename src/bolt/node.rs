@@ -2,7 +2,10 @@
 //! values without gaps, and no page more than that takes.
 
 use super::damage::BoltError;
-use super::layout::{ELEMENT, HEADER, Header, LONGEST_KEY, LONGEST_VALUE, size, u32_at, u64_at};
+use super::layout::{
+    BRANCH, ELEMENT, HEADER, Header, LEAF, LONGEST_KEY, LONGEST_VALUE, size, u32_at, u64_at,
+};
+use super::meta::Meta;
 use super::source::Source;
 
 /// A place in the file that is a page, or a page within a value.
@@ -16,7 +19,44 @@ pub(super) struct Place {
     pub(super) limit: u64,
 }
 
+/// Where the page is that is referred to from `parent`.
+pub(super) fn place_of(
+    meta: &Meta,
+    page: u64,
+    parent: u64,
+    parent_offset: u64,
+) -> Result<u64, BoltError> {
+    if page < 2 || page >= meta.high_water {
+        let what = format!("refers to page {page}, and there are {}", meta.high_water);
+        return Err(BoltError::damaged(parent, parent_offset, what));
+    }
+    Ok(page * meta.page_size)
+}
+
 impl Place {
+    /// The place of a page of the tree, if that is its header.
+    pub(super) fn of_page(meta: &Meta, page: u64, header: Header) -> Result<Self, BoltError> {
+        let overflow = u64::from(header.overflow);
+        let place = Self {
+            page,
+            offset: page * meta.page_size,
+            limit: (overflow + 1) * meta.page_size,
+        };
+        if header.id != page {
+            let what = format!("the page says that it is page {}", header.id);
+            return Err(place.damaged(0, what));
+        }
+        if header.flags != BRANCH && header.flags != LEAF {
+            let what = format!("flags {:#x}: neither a branch nor a leaf", header.flags);
+            return Err(place.damaged(8, what));
+        }
+        if page + overflow >= meta.high_water {
+            let what = format!("{overflow} overflow pages go beyond the last page");
+            return Err(place.damaged(12, what));
+        }
+        Ok(place)
+    }
+
     pub(super) fn damaged(&self, at: u64, what: impl Into<String>) -> BoltError {
         BoltError::damaged(self.page, self.offset.saturating_add(at), what)
     }

@@ -23,12 +23,18 @@ impl<'w> Value<'w> {
         self.length
     }
 
+    /// Where it begins in the file.
+    pub fn place(&self) -> u64 {
+        self.offset
+    }
+
     /// It has no bytes.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Its beginning: all of it up to 128 KiB, never less than that of a longer one.
+    /// Its beginning: of a walk all of it up to 128 KiB, and never less than that of a longer one;
+    /// of a scan all of it or at least 1 KiB.
     pub fn head(&self) -> &'w [u8] {
         self.head
     }

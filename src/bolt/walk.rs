@@ -5,7 +5,7 @@ use super::damage::BoltError;
 use super::freelist;
 use super::layout::{BRANCH, BUCKET_ELEMENT, HEADER, Header, LEAF, size};
 use super::meta::Meta;
-use super::node::{Branch, HEAD, LeafElement, Place, Window};
+use super::node::{Branch, HEAD, LeafElement, Place, Window, place_of};
 use super::order::Order;
 use super::seen::Seen;
 use super::source::Source;
@@ -178,40 +178,13 @@ impl<'f> Walk<'f> {
         parent: u64,
         parent_offset: u64,
     ) -> Result<(Place, Header), BoltError> {
-        if page < 2 || page >= self.meta.high_water {
-            let what = format!(
-                "refers to page {page}, and there are {}",
-                self.meta.high_water
-            );
-            return Err(BoltError::damaged(parent, parent_offset, what));
-        }
+        let offset = place_of(&self.meta, page, parent, parent_offset)?;
         let page_size = self.meta.page_size;
-        let mut place = Place {
-            page,
-            offset: page * page_size,
-            limit: page_size,
-        };
-        let first = self.window.get(
-            &self.source,
-            place.offset,
-            page_size,
-            place.offset + page_size,
-        )?;
+        let end = offset + page_size;
+        let first = self.window.get(&self.source, offset, page_size, end)?;
         let header = Header::of(first);
-        if header.id != page {
-            let what = format!("the page says that it is page {}", header.id);
-            return Err(place.damaged(0, what));
-        }
-        if header.flags != BRANCH && header.flags != LEAF {
-            let what = format!("flags {:#x}: neither a branch nor a leaf", header.flags);
-            return Err(place.damaged(8, what));
-        }
+        let place = Place::of_page(&self.meta, page, header)?;
         let overflow = u64::from(header.overflow);
-        if page + overflow >= self.meta.high_water {
-            let what = format!("{overflow} overflow pages go beyond the last page");
-            return Err(place.damaged(12, what));
-        }
-        place.limit = (overflow + 1) * page_size;
         self.pages.overflow += overflow;
         for page in page..=page + overflow {
             if !self.seen.add(page) {

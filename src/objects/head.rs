@@ -77,23 +77,23 @@ pub enum Malformed {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Unknown {
+pub(super) struct Unknown {
     #[prost(message, optional, tag = "1")]
-    type_meta: Option<TypeMeta>,
+    pub(super) type_meta: Option<TypeMeta>,
     #[prost(bytes = "vec", tag = "2")]
-    raw: Vec<u8>,
+    pub(super) raw: Vec<u8>,
     #[prost(string, tag = "3")]
-    content_encoding: String,
+    pub(super) content_encoding: String,
     #[prost(string, tag = "4")]
-    content_type: String,
+    pub(super) content_type: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct TypeMeta {
+pub(super) struct TypeMeta {
     #[prost(string, tag = "1")]
-    api_version: String,
+    pub(super) api_version: String,
     #[prost(string, tag = "2")]
-    kind: String,
+    pub(super) kind: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

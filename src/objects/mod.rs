@@ -10,8 +10,10 @@
 //! Nothing here reads etcd, decrypts ([`crate::encryption`]) or believes a length: hostile bytes
 //! give an error.
 
+mod body;
 mod head;
 mod place;
 
+pub use self::body::{Body, Content};
 pub use self::head::{Head, Malformed, Value};
 pub use self::place::{Place, REGISTRY, place};

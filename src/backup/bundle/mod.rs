@@ -12,6 +12,7 @@
 //! Everything here blocks. It knows no etcd, no clock but for how long a check took, and does not
 //! decide what is kept.
 
+mod configurations;
 mod content;
 mod digest;
 mod error;
@@ -19,12 +20,13 @@ mod host;
 mod host_read;
 mod list;
 mod open;
-mod plain;
+pub(crate) mod plain;
 mod sink;
 mod sweep;
 mod verify;
 mod writer;
 
+pub use self::configurations::{Configurations, configurations};
 pub use self::content::check_content;
 pub use self::error::BundleError;
 pub use self::host::{HostFiles, HostPath};

@@ -74,7 +74,7 @@ pub(super) fn unpack(
 }
 
 /// The directory of the backups directory `backups` for nameless files, made where it is missing.
-pub(super) fn scratch(backups: &Dir) -> Result<Dir, BundleError> {
+pub(crate) fn scratch(backups: &Dir) -> Result<Dir, BundleError> {
     Ok(durable::ensure_dir(backups, SCRATCH, 0o700)?)
 }
 

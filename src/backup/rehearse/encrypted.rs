@@ -2,41 +2,27 @@
 //! backup holds (scenario B09).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::backup::bundle::{Bundle, BundleError, search_host};
-use crate::encryption::{EncryptionConfiguration, Refusal, Scheme};
+use crate::backup::bundle::{Bundle, BundleError, Configurations, configurations};
+use crate::encryption::{Refusal, Scheme};
 use crate::objects::{Place, Value};
-
-/// Larger files are no configuration.
-const LARGEST: u64 = 1 << 20;
 
 /// What the backup holds to open encrypted values with.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    configurations: Vec<(PathBuf, EncryptionConfiguration)>,
-    /// Files that look like one and cannot be used, each with the reason.
-    unusable: Vec<String>,
+    found: Configurations,
     opened: BTreeMap<Scheme, u64>,
 }
 
 impl Keys {
-    /// Looks through the host's files in the bundle: by content, since the path is an argument of
-    /// an API server that may be described anywhere. Blocks.
+    /// Looks for them in the bundle. Blocks.
     pub(super) fn in_bundle(bundle: &Bundle) -> Result<Self, BundleError> {
-        let mut keys = Self::default();
-        search_host(bundle, LARGEST, |path, content| {
-            if !mentions_kind(content) {
-                return;
-            }
-            match EncryptionConfiguration::parse(content) {
-                Ok(configuration) => keys.configurations.push((path.to_owned(), configuration)),
-                Err(error) => keys.unusable.push(format!("{}: {error}", path.display())),
-            }
-        })?;
-        Ok(keys)
+        Ok(Self {
+            found: configurations(bundle)?,
+            opened: BTreeMap::new(),
+        })
     }
 
     /// Opens an encrypted value, and proves by its form that it is open.
@@ -47,7 +33,7 @@ impl Keys {
         value: &[u8],
     ) -> Result<SecretSlice<u8>, String> {
         let mut refused: Option<Refusal> = None;
-        for (_, configuration) in &self.configurations {
+        for (_, configuration) in &self.found.usable {
             match configuration.open(&place.full_resource(), key, value) {
                 Ok(plain) => {
                     let form = Value::of(plain.expose_secret());
@@ -75,7 +61,7 @@ impl Keys {
 
     fn missing(&self, place: &Place<'_>, value: &[u8]) -> String {
         let how = Scheme::of(value).map_or(String::new(), |scheme| format!(" ({scheme})"));
-        let unusable = match self.unusable.as_slice() {
+        let unusable = match self.found.unusable.as_slice() {
             [] => String::new(),
             some => format!("; unusable: {}", some.join(", ")),
         };
@@ -97,11 +83,4 @@ impl Keys {
             opened.collect::<Vec<_>>().join(", ")
         )
     }
-}
-
-fn mentions_kind(content: &[u8]) -> bool {
-    let words: [&[u8]; 2] = [b"EncryptionConfiguration", b"EncryptionConfig\n"];
-    words
-        .iter()
-        .any(|word| content.windows(word.len()).any(|window| window == *word))
 }

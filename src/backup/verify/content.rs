@@ -83,7 +83,7 @@ pub(super) fn walk(source: Source<'_>, meta: Meta, prefix: &[u8]) -> Result<Walk
 }
 
 /// The buckets of the root, which holds nothing else.
-fn top_level(walk: &mut Walk<'_>) -> Result<Vec<Bucket>, BoltError> {
+pub(crate) fn top_level(walk: &mut Walk<'_>) -> Result<Vec<Bucket>, BoltError> {
     let root = walk.root();
     let top = walk.bucket(&root, &mut |entry| {
         Err(entry.damaged("a key beside the buckets: bbolt writes none"))

@@ -1,7 +1,7 @@
 //! Why a file is not a good database.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::bolt::{BoltError, Damage};
 
@@ -157,6 +157,22 @@ impl VerifyError {
             Self::Digest { .. } | Self::Damaged { .. } => {
                 "do not restore from it; use another: `rekindle backup list`"
             }
+        }
+    }
+}
+
+impl VerifyError {
+    /// What walking a database met.
+    pub(crate) fn of_bolt(path: &Path, error: BoltError) -> Self {
+        match error {
+            BoltError::Damaged(damage) => Self::Damaged {
+                path: path.into(),
+                damage,
+            },
+            source @ BoltError::Read { .. } => Self::ReadAt {
+                path: path.into(),
+                source,
+            },
         }
     }
 }

@@ -9,27 +9,27 @@
 //! [`Verified::remarks`] says so.
 
 mod buckets;
-mod content;
+pub(crate) mod content;
 mod crc;
 mod digest;
 mod error;
+pub(crate) mod file;
 mod live;
-mod protobuf;
+pub(crate) mod protobuf;
 pub mod resource;
-mod revisions;
+pub(crate) mod revisions;
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
 use serde::Serialize;
 
 use self::content::Walked;
-use self::digest::{Digests, TRAILER, hex};
+use self::digest::{Digests, hex};
 pub use self::error::{Place, VerifyError};
+pub use self::file::is_unfinished;
+use self::file::{measure, not_in_use, open, unchanged};
 use super::progress::Progress;
 use crate::bolt::{BoltError, Metas, Source};
 use crate::core::backup::manifest::Content;
@@ -118,42 +118,10 @@ pub fn verify_with(
     if !options.unfinished && is_unfinished(path) {
         return Err(VerifyError::Unfinished { path: path.into() });
     }
-    let read = |source: io::Error| VerifyError::Read {
-        path: path.into(),
-        source,
-    };
-    // A pipe that nobody writes to shall not be waited for.
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(opened);
-    let file = opened.map_err(read)?;
-    let before = file.metadata().map_err(read)?;
-    if !before.is_file() {
-        return Err(VerifyError::NoFile { path: path.into() });
-    }
+    let (file, before) = open(opened, path)?;
     let verified = verify_file(path, &file, before.len(), options, progress)?;
-    if has_changed(&before, &file.metadata().map_err(read)?) {
-        return Err(VerifyError::Changed { path: path.into() });
-    }
+    unchanged(path, &file, &before)?;
     Ok(verified)
-}
-
-/// The path names something that its writer never completed: itself or its directory ends in
-/// `.part`, in any case of letters.
-#[must_use]
-pub fn is_unfinished(path: &Path) -> bool {
-    let ends = |path: &Path| {
-        let end = path.extension().unwrap_or_default();
-        end.eq_ignore_ascii_case("part")
-    };
-    ends(path) || path.parent().is_some_and(ends)
-}
-
-fn has_changed(before: &Metadata, after: &Metadata) -> bool {
-    let facts = |of: &Metadata| (of.len(), of.mtime(), of.mtime_nsec());
-    facts(before) != facts(after)
 }
 
 fn verify_file(
@@ -163,33 +131,7 @@ fn verify_file(
     options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Verified, VerifyError> {
-    let of_bolt = |error: BoltError| match error {
-        BoltError::Damaged(damage) => VerifyError::Damaged {
-            path: path.into(),
-            damage,
-        },
-        source @ BoltError::Read { .. } => VerifyError::ReadAt {
-            path: path.into(),
-            source,
-        },
-    };
-    let mut magic = [0; 4];
-    if file.read_exact_at(&mut magic, 0).is_ok() && magic == [0x28, 0xB5, 0x2F, 0xFD] {
-        return Err(VerifyError::Compressed { path: path.into() });
-    }
-    // As etcd tells them apart (`hasChecksum` of etcdutl).
-    let kind = match bytes % 512 {
-        TRAILER => Kind::Snapshot,
-        0 => Kind::RawDatabase,
-        _ => {
-            let path = path.into();
-            return Err(VerifyError::Size { path, bytes });
-        }
-    };
-    let database = match kind {
-        Kind::Snapshot => bytes - TRAILER,
-        Kind::RawDatabase => bytes,
-    };
+    let (kind, database) = measure(path, file, bytes)?;
     let source = Source::new(file, database);
     let metas = Metas::read(&source);
     if let (Kind::RawDatabase, Ok(metas)) = (kind, &metas) {
@@ -200,11 +142,7 @@ fn verify_file(
         if metas.of_a_copy() && used == database && !at_home {
             return Err(VerifyError::NoTrailer { path: path.into() });
         }
-        if flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
-            return Err(VerifyError::InUse { path: path.into() });
-        }
-        // Not held: an etcd that starts now shall not wait for this.
-        let _ = flock(file, FlockOperation::Unlock);
+        not_in_use(path, file)?;
     }
     progress.begin("verifying", bytes);
     let (digests, walked) = std::thread::scope(|scope| {
@@ -235,17 +173,16 @@ fn verify_file(
             place,
         });
     }
-    let (walked, remarks) = walked.map_err(of_bolt)?;
+    let (walked, remarks) = walked.map_err(|error| VerifyError::of_bolt(path, error))?;
     Ok(verified(kind, database, &digests, walked, remarks))
 }
 
-/// Walks the database that the metas describe; with remarks about the metas themselves.
-fn walk(
+/// Checks the metas against what the file is; gives remarks.
+pub(crate) fn check_metas(
     source: Source<'_>,
     kind: Kind,
     metas: &Metas,
-    options: &Options<'_>,
-) -> Result<(Walked, Vec<String>), BoltError> {
+) -> Result<Vec<String>, BoltError> {
     let mut remarks = Vec::new();
     let used = metas.chosen.high_water * metas.chosen.page_size;
     match (&metas.other, kind) {
@@ -272,6 +209,17 @@ fn walk(
             ),
         }));
     }
+    Ok(remarks)
+}
+
+/// Walks the database that the metas describe; with remarks about the metas themselves.
+fn walk(
+    source: Source<'_>,
+    kind: Kind,
+    metas: &Metas,
+    options: &Options<'_>,
+) -> Result<(Walked, Vec<String>), BoltError> {
+    let remarks = check_metas(source, kind, metas)?;
     let walked = content::walk(source, metas.chosen, options.prefix.as_bytes())?;
     Ok((walked, remarks))
 }

@@ -6,7 +6,7 @@ use crate::bolt::{BoltError, Value};
 
 /// Why a message could not be read.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is none that etcd writes.
     Bad(String),
     /// The file cannot be read.
@@ -130,19 +130,19 @@ impl<'v> Fields<'v> {
 
 /// A record of the `key` bucket (`mvccpb.KeyValue`), but for its value.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct KeyValue<'v> {
-    /// As much of the key as is in memory: all of it up to 128 KiB.
-    pub(super) key: &'v [u8],
+pub(crate) struct KeyValue<'v> {
+    /// As much of the key as is in memory.
+    pub(crate) key: &'v [u8],
     /// Bytes of the key.
-    pub(super) key_length: u64,
-    pub(super) create_revision: i64,
-    pub(super) mod_revision: i64,
-    pub(super) version: i64,
+    pub(crate) key_length: u64,
+    pub(crate) create_revision: i64,
+    pub(crate) mod_revision: i64,
+    pub(crate) version: i64,
 }
 
 impl<'v> KeyValue<'v> {
     /// Reads one.
-    pub(super) fn read(value: &'v Value<'v>) -> Result<Self, Fault> {
+    pub(crate) fn read(value: &'v Value<'v>) -> Result<Self, Fault> {
         let mut record = Self::default();
         let mut fields = Fields::of(value);
         while let Some((number, field)) = fields.next()? {

@@ -30,7 +30,7 @@ pub(super) struct Records<'p> {
 
 /// A revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Revision {
+pub(crate) struct Revision {
     main: i64,
     sub: i64,
 }
@@ -43,7 +43,7 @@ impl std::fmt::Display for Revision {
 
 impl Revision {
     /// Reads 17 or, with the mark of a deletion, 18 bytes; true: it has the mark.
-    pub(super) fn read(bytes: &[u8]) -> Option<(Self, bool)> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, bool)> {
         let (main, rest) = bytes.split_first_chunk::<8>()?;
         let (between, rest) = rest.split_first_chunk::<1>()?;
         let (sub, mark) = rest.split_first_chunk::<8>()?;
@@ -56,7 +56,7 @@ impl Revision {
     }
 
     /// The number of the transaction.
-    pub(super) fn main(self) -> i64 {
+    pub(crate) fn main(self) -> i64 {
         self.main
     }
 
@@ -110,22 +110,10 @@ impl<'p> Records<'p> {
         if bump {
             return Ok(());
         }
-        let record = KeyValue::read(&entry.value).map_err(|fault| match fault {
-            Fault::Bad(what) => bad(what),
-            Fault::Read(error) => error,
-        })?;
-        if record.key_length == 0 {
-            return Err(bad("its record has no key".into()));
-        }
+        let record = content(entry, revision, deletion)?;
         if deletion {
-            // A deletion's record holds the key alone (`storeTxnWrite.delete`).
-            let alone = record.create_revision == 0 && record.version == 0;
-            if !alone || ![0, revision.main].contains(&record.mod_revision) {
-                return Err(bad("a deletion with the figures of a put".into()));
-            }
             return self.live.deletion(revision.main, record.key).map_err(bad);
         }
-        implausible(revision, &record).map_or(Ok(()), |what| Err(bad(what)))?;
         self.live.put(revision.main, record.version, record.key);
         Ok(())
     }
@@ -180,6 +168,34 @@ impl<'p> Records<'p> {
             resources,
             remarks,
         }
+    }
+}
+
+/// The record of an entry that has one, checked against its revision.
+pub(crate) fn content<'v>(
+    entry: &'v Entry<'_>,
+    revision: Revision,
+    deletion: bool,
+) -> Result<KeyValue<'v>, BoltError> {
+    let bad = |what: String| entry.damaged(format!("revision {revision}: {what}"));
+    let record = KeyValue::read(&entry.value).map_err(|fault| match fault {
+        Fault::Bad(what) => bad(what),
+        Fault::Read(error) => error,
+    })?;
+    if record.key_length == 0 {
+        return Err(bad("its record has no key".into()));
+    }
+    if deletion {
+        // A deletion's record holds the key alone (`storeTxnWrite.delete`).
+        let alone = record.create_revision == 0 && record.version == 0;
+        if !alone || ![0, revision.main].contains(&record.mod_revision) {
+            return Err(bad("a deletion with the figures of a put".into()));
+        }
+        return Ok(record);
+    }
+    match implausible(revision, &record) {
+        Some(what) => Err(bad(what)),
+        None => Ok(record),
     }
 }
 
