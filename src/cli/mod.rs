@@ -17,6 +17,7 @@ pub mod logging;
 pub mod man;
 pub mod output;
 pub mod progress;
+pub mod recover;
 pub mod run;
 pub mod status;
 pub mod status_view;
@@ -81,6 +82,9 @@ enum Command {
     /// Take, look at, prove and restore backups of etcd
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Extract a lost control plane from what is left of it
+    #[command(after_help = recover::EXAMPLES)]
+    Recover(recover::Options),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -141,6 +145,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Status(options) => status::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
+        Command::Recover(options) => recover::run(global, &options, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

@@ -52,7 +52,9 @@ pub(super) fn etcd(container: &mut Container, wanted: &Wanted<'_>, moved: &mut M
     let servers = wanted.etcd_endpoints.join(";");
     let changed = change(container, ETCD_OVERRIDES, |value| {
         let groups = value.split(',').map(|entry| {
-            let resource = entry.split_once('#').map_or(entry, |(resource, _)| resource);
+            let resource = entry
+                .split_once('#')
+                .map_or(entry, |(resource, _)| resource);
             format!("{resource}#{servers}")
         });
         Some(groups.collect::<Vec<_>>().join(","))
@@ -111,7 +113,9 @@ pub(super) fn host(
                 }
                 let what = format!("a probe of {host}");
                 if let Some(new) = replacement(&what, host, component, wanted, moved) {
-                    moved.changes.push(format!("a probe asks {new}, not {host}"));
+                    moved
+                        .changes
+                        .push(format!("a probe asks {new}, not {host}"));
                     *host = new;
                 }
             }
@@ -160,9 +164,12 @@ pub(super) fn foreign(text: &str, wanted: &Wanted<'_>) -> bool {
 
 /// Reads as an IP address; no name of a host does.
 pub(super) fn is_address(text: &str) -> bool {
-    let four = text.split('.').count() == 4 && text.split('.').all(|part| part.parse::<u8>().is_ok());
+    let four =
+        text.split('.').count() == 4 && text.split('.').all(|part| part.parse::<u8>().is_ok());
     let six = text.matches(':').count() >= 2
-        && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
+        && text
+            .chars()
+            .all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
     four || six
 }
 
@@ -176,7 +183,10 @@ pub(super) fn follow_old(
 ) -> Vec<Result<String, String>> {
     let mut told = Vec::new();
     for (path, bytes) in files.iter_mut() {
-        let Some(text) = std::str::from_utf8(&bytes.0).ok().filter(|t| is_kubeconfig(t)) else {
+        let Some(text) = std::str::from_utf8(&bytes.0)
+            .ok()
+            .filter(|t| is_kubeconfig(t))
+        else {
             continue;
         };
         let Some(server) = value_in(text, "server:") else {
@@ -188,8 +198,16 @@ pub(super) fn follow_old(
         }
         match wanted.node_address.filter(|_| old.contains(host)) {
             Some(new) => {
-                let bracketed = if new.contains(':') { format!("[{new}]") } else { new.to_owned() };
-                let outer = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                let bracketed = if new.contains(':') {
+                    format!("[{new}]")
+                } else {
+                    new.to_owned()
+                };
+                let outer = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host.to_owned()
+                };
                 let replaced = server.replacen(&outer, &bracketed, 1);
                 told.push(Ok(format!("{path} leads to {replaced}, not {server}")));
                 *bytes = Bytes(text.replace(&server, &replaced).into_bytes());
@@ -214,5 +232,7 @@ pub(super) fn host_of(url: &str) -> &str {
     if let Some(six) = authority.strip_prefix('[') {
         return six.split(']').next().unwrap_or_default();
     }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+    authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host)
 }

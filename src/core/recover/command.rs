@@ -12,8 +12,9 @@ pub(super) fn words(container: &Container) -> impl Iterator<Item = &str> {
 /// The words of a script; any other word is one, spaces and all.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let script = is_script(word);
-    let split = word
-        .split(move |c: char| script && (c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '\\')));
+    let split = word.split(move |c: char| {
+        script && (c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '\\'))
+    });
     split.filter(|piece| !piece.is_empty())
 }
 

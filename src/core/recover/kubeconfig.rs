@@ -113,7 +113,9 @@ fn tell_config(
     named: Option<&str>,
     files: &mut BTreeMap<String, Bytes>,
 ) -> bool {
-    let block = text.lines().any(|line| line.starts_with("clientConnection"));
+    let block = text
+        .lines()
+        .any(|line| line.starts_with("clientConnection"));
     let new = match named.filter(|named| !named.is_empty()) {
         Some(old) => text.replace(old, MOUNT),
         None if block || text.trim_start().starts_with('{') => return false,

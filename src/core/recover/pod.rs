@@ -96,7 +96,10 @@ pub(super) fn make(
     let mut pod = contained.pod;
     let mut tree = Laid::default();
     if let Some(spec) = &mut pod.spec {
-        let before = original.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+        let before = original
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volumes.as_ref());
         tree.lay(component, spec, before, &contained.files, &mut notes);
         if let Some(index) = component.container(spec) {
             if component != Component::ApiServer {
@@ -167,7 +170,9 @@ fn gather(found: &Found, pod: &Pod, component: Component, notes: &mut Notes) -> 
                 gathered.objects.insert(wanted, Some(object.clone()));
             }
             Some(Stored::Unreadable(why)) => {
-                notes.mistake(format!("{component} needs {wanted}, which cannot be read: {why}"));
+                notes.mistake(format!(
+                    "{component} needs {wanted}, which cannot be read: {why}"
+                ));
             }
             None => {
                 gathered.objects.insert(wanted, None);
@@ -246,7 +251,11 @@ fn whole(volume: &Volume) -> Option<String> {
         return plain(some(secret.items.as_ref().map(Vec::len)), "secrets", name);
     }
     let map = volume.config_map.as_ref()?;
-    plain(some(map.items.as_ref().map(Vec::len)), "config-maps", &map.name)
+    plain(
+        some(map.items.as_ref().map(Vec::len)),
+        "config-maps",
+        &map.name,
+    )
 }
 
 /// Looks for what the installed version refuses (R18).
@@ -267,7 +276,9 @@ fn look(
     }
     let texts: Vec<(&str, &str)> = files
         .iter()
-        .filter(|(path, _)| path.starts_with("tls/config-maps/") || path.starts_with("tls/volumes/"))
+        .filter(|(path, _)| {
+            path.starts_with("tls/config-maps/") || path.starts_with("tls/volumes/")
+        })
         .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(&bytes.0).ok()?)))
         .collect();
     for warning in versions::refused(component, container, &texts) {
@@ -276,7 +287,10 @@ fn look(
 }
 
 fn serving_certificate(pod: &Pod, component: Component) -> Option<String> {
-    let spec = pod.spec.as_ref().filter(|_| component == Component::ApiServer)?;
+    let spec = pod
+        .spec
+        .as_ref()
+        .filter(|_| component == Component::ApiServer)?;
     let container = spec.containers.get(component.container(spec)?)?;
     match follow(spec, container, &command::flag(container, "tls-cert-file")?) {
         Whereabouts::Tree(path) => Some(path),

@@ -108,7 +108,10 @@ fn choose<'a>(
     selection: &mut Selection<'a>,
 ) {
     let Some(first) = fit.first() else { return };
-    let (same, other): (Vec<_>, Vec<_>) = fit.iter().copied().partition(|c: &&Candidate<'_>| c.kind == first.kind);
+    let (same, other): (Vec<_>, Vec<_>) = fit
+        .iter()
+        .copied()
+        .partition(|c: &&Candidate<'_>| c.kind == first.kind);
     if same.len() > 1 {
         let names: Vec<String> = same.iter().map(|c| place(c, namespace)).collect();
         selection.mistakes.push(format!(
@@ -164,7 +167,9 @@ fn tell_missing(
         counted(found.deployments.len(), "Deployment"),
     );
     if missing.len() == Component::ALL.len() {
-        selection.mistakes.push(format!("nothing to recover: {sought}"));
+        selection
+            .mistakes
+            .push(format!("nothing to recover: {sought}"));
     } else {
         selection.warnings.push(format!("not recovered: {sought}"));
     }

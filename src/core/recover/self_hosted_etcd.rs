@@ -24,7 +24,11 @@ const VERSION: &str = "3.1.8";
 /// Source: bootkube 0.9 `pkg/asset/asset.go`.
 const SECRETS: [(&str, &str, &str); 3] = [
     ("/TLS/static/member/peerSecret", "etcd-peer-tls", "tls/etcd"),
-    ("/TLS/static/member/serverSecret", "etcd-server-tls", "tls/etcd"),
+    (
+        "/TLS/static/member/serverSecret",
+        "etcd-server-tls",
+        "tls/etcd",
+    ),
     ("/TLS/static/operatorSecret", "etcd-client-tls", "tls"),
 ];
 
@@ -43,7 +47,9 @@ impl SelfHosted {
     /// Tells the API server of the member that is restored.
     pub(super) fn tell(&self, container: &mut Container, notes: &mut Notes) {
         let member = format!("{}://127.0.0.1:12379", self.scheme);
-        let changed = change(container, ETCD_SERVERS, |old| Some(format!("{old},{member}")));
+        let changed = change(container, ETCD_SERVERS, |old| {
+            Some(format!("{old},{member}"))
+        });
         if changed.is_empty() {
             notes.warn(format!(
                 "{} has no --{ETCD_SERVERS} on its command line: add {member} to what it uses",
@@ -51,7 +57,9 @@ impl SelfHosted {
             ));
         }
         for (_, new) in changed {
-            notes.change(format!("--{ETCD_SERVERS} is {new}: with the restored member"));
+            notes.change(format!(
+                "--{ETCD_SERVERS} is {new}: with the restored member"
+            ));
         }
     }
 }
@@ -74,7 +82,10 @@ pub(super) fn of(
     let text = |pointer: &str| cluster.pointer(pointer).and_then(Value::as_str);
     let name = text("/metadata/name").unwrap_or("kube-etcd");
     let from = format!("EtcdCluster {}/{name}", found.namespace);
-    if cluster.pointer("/spec/selfHosted").is_none_or(Value::is_null) {
+    if cluster
+        .pointer("/spec/selfHosted")
+        .is_none_or(Value::is_null)
+    {
         warnings.push(format!(
             "{from} does not say that it is self-hosted: it is taken for an etcd of its own, which \
              must be running"
@@ -96,7 +107,9 @@ pub(super) fn of(
             backup.path
         ));
     }
-    let tls = cluster.pointer("/spec/TLS").is_some_and(|tls| !tls.is_null());
+    let tls = cluster
+        .pointer("/spec/TLS")
+        .is_some_and(|tls| !tls.is_null());
     let files = if tls {
         secrets(found, cluster, &from, mistakes)
     } else {
@@ -121,13 +134,18 @@ pub(super) fn of(
     let pod = match boot.pod() {
         Ok(pod) => pod,
         Err(error) => {
-            mistakes.push(format!("{from}: its temporary member cannot be made: {error}"));
+            mistakes.push(format!(
+                "{from}: its temporary member cannot be made: {error}"
+            ));
             return None;
         }
     };
     let documents = [
         ("etcd/bootstrap-etcd-service.json", boot.service(address)),
-        ("etcd/migrate-etcd-cluster.json", clean(cluster, name, &found.namespace)),
+        (
+            "etcd/migrate-etcd-cluster.json",
+            clean(cluster, name, &found.namespace),
+        ),
     ];
     let changes = vec![
         format!("a member that is restored from {}", backup.path),
@@ -151,14 +169,17 @@ fn secrets(
 ) -> BTreeMap<String, Bytes> {
     let mut files = BTreeMap::new();
     for (pointer, default, dir) in SECRETS {
-        let named = cluster.pointer(&format!("/spec{pointer}")).and_then(Value::as_str);
+        let named = cluster
+            .pointer(&format!("/spec{pointer}"))
+            .and_then(Value::as_str);
         let name = named.filter(|name| !name.is_empty()).unwrap_or(default);
         let place = format!("Secret {}/{name}", found.namespace);
         match found.secrets.get(name) {
             Some(Stored::Plain(object)) => {
                 for (key, value) in &object.data {
                     let bad = key.contains('/') || key.starts_with('.') || key.is_empty();
-                    if bad || ["secrets", "config-maps", "volumes", "etcd"].contains(&key.as_str()) {
+                    if bad || ["secrets", "config-maps", "volumes", "etcd"].contains(&key.as_str())
+                    {
                         mistakes.push(format!("{from}: {place} has a key that is no file name"));
                     } else {
                         files.insert(format!("{dir}/{key}"), Bytes(value.clone()));
@@ -186,7 +207,13 @@ struct Boot<'a> {
 
 impl Boot<'_> {
     fn pod(&self) -> Result<Pod, serde_json::Error> {
-        let Self { image, address, scheme, namespace, .. } = self;
+        let Self {
+            image,
+            address,
+            scheme,
+            namespace,
+            ..
+        } = self;
         let data = json!({"name": "etcd", "mountPath": "/var/etcd"});
         let version = json!([{"name": "ETCDCTL_API", "value": "3"}]);
         let mut command = vec![
@@ -266,7 +293,9 @@ impl Boot<'_> {
 
     /// Restores once: what is cut off begins anew, what is restored stays.
     fn restore(&self) -> String {
-        let Self { address, scheme, .. } = self;
+        let Self {
+            address, scheme, ..
+        } = self;
         let peer = format!("{scheme}://{address}:12380");
         format!(
             "[ -d /var/etcd/data ] && exit 0\n\
@@ -283,7 +312,9 @@ impl Boot<'_> {
     /// The old cluster and its members' pods must not be there when the operator starts: it would
     /// take them for its own.
     fn clean_up(&self) -> String {
-        let Self { namespace, name, .. } = self;
+        let Self {
+            namespace, name, ..
+        } = self;
         let prefix = self.backup.prefix.trim_end_matches('/');
         format!(
             "etcd --name=boot-etcd --data-dir=/var/etcd/data \

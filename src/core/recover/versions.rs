@@ -101,10 +101,7 @@ const GONE_VERSIONS: [(u32, Component, &str); 7] = [
 /// In-tree cloud providers. Source: Kubernetes CHANGELOG 1.31.
 const CLOUDS_GONE: u32 = 31;
 /// These have to be given. Source: Kubernetes CHANGELOG 1.20, `TokenRequest`.
-const NEEDED: [&str; 2] = [
-    "service-account-issuer",
-    "service-account-signing-key-file",
-];
+const NEEDED: [&str; 2] = ["service-account-issuer", "service-account-signing-key-file"];
 const NEEDED_SINCE: u32 = 20;
 
 /// What `component` will refuse of `container`'s command line, one sentence each; nothing where

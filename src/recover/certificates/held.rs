@@ -76,7 +76,9 @@ pub(super) fn keys(bytes: &[u8]) -> Vec<PrivateKeyDer<'static>> {
 }
 
 fn looks_like(bytes: &[u8], word: &str) -> bool {
-    bytes.windows(word.len()).any(|part| part == word.as_bytes())
+    bytes
+        .windows(word.len())
+        .any(|part| part == word.as_bytes())
 }
 
 fn first_of(pem: &[u8]) -> Option<CertificateDer<'static>> {

@@ -179,7 +179,10 @@ fn usages(leaf: &X509Certificate<'_>, params: &mut CertificateParams) {
         ];
         let set = all.into_iter().filter(|(set, _)| *set);
         params.extended_key_usages = set.map(|(_, usage)| usage).collect();
-        let other = usage.other.iter().filter_map(|oid| Some(oid.iter()?.collect()));
+        let other = usage
+            .other
+            .iter()
+            .filter_map(|oid| Some(oid.iter()?.collect()));
         let other = other.map(ExtendedKeyUsagePurpose::Other);
         params.extended_key_usages.extend(other);
     }
@@ -230,7 +233,9 @@ fn names(
         }
     }
     for name in fresh.names {
-        all.push(SanType::DnsName(name.as_str().try_into().map_err(|_| odd())?));
+        all.push(SanType::DnsName(
+            name.as_str().try_into().map_err(|_| odd())?,
+        ));
     }
     all.extend(fresh.addresses.iter().copied().map(SanType::IpAddress));
     params.subject_alt_names = Vec::new();

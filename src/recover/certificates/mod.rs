@@ -50,7 +50,10 @@ pub fn settle(plan: &mut Plan, found: &Found, about: &About<'_>) {
         .collect();
     for held in all {
         let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&held.der) else {
-            plan.warnings.push(format!("{} holds a certificate that cannot be read", held.path));
+            plan.warnings.push(format!(
+                "{} holds a certificate that cannot be read",
+                held.path
+            ));
             continue;
         };
         let serving = plan.serving_certificate.as_deref() == Some(held.path.as_str());
@@ -60,15 +63,25 @@ pub fn settle(plan: &mut Plan, found: &Found, about: &About<'_>) {
         }
         if !wrong.is_empty() {
             let wrong = wrong.join(" and ");
-            mend(plan, &pool, &held, &certificate, &wrong, serving, &expected, about);
+            mend(
+                plan,
+                &pool,
+                &held,
+                &certificate,
+                &wrong,
+                serving,
+                &expected,
+                about,
+            );
         }
     }
     if plan.serving_certificate.is_some() || plan.pods.is_empty() {
         return;
     }
-    let api = plan.pods.iter().any(|pod| {
-        pod.component == Some(crate::core::recover::component::Component::ApiServer)
-    });
+    let api = plan
+        .pods
+        .iter()
+        .any(|pod| pod.component == Some(crate::core::recover::component::Component::ApiServer));
     if api {
         plan.warnings.push(
             "kube-apiserver: its serving certificate is not among what was recovered: it must be \
@@ -78,7 +91,10 @@ pub fn settle(plan: &mut Plan, found: &Found, about: &About<'_>) {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step of a loop, with its surroundings")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of a loop, with its surroundings"
+)]
 fn mend(
     plan: &mut Plan,
     pool: &Pool,
@@ -117,7 +133,11 @@ fn mend(
     };
     let now = about.now.as_second();
     let until = x509_parser::parse_x509_certificate(authority).map_or(now, |(_, authority)| {
-        authority.validity().not_after.timestamp().min(now + LIFETIME)
+        authority
+            .validity()
+            .not_after
+            .timestamp()
+            .min(now + LIFETIME)
     });
     let fresh = Fresh {
         from: now - LEEWAY,
@@ -134,12 +154,12 @@ fn mend(
     match made {
         Ok(bytes) => {
             plan.files.insert(path.clone(), Bytes(bytes));
-            plan.changes.push(format!(
-                "{path} {wrong}: issued anew, until {}",
-                day(until)
-            ));
+            plan.changes
+                .push(format!("{path} {wrong}: issued anew, until {}", day(until)));
         }
-        Err(why) => plan.warnings.push(format!("{path} {wrong}, and cannot be issued anew: {why}")),
+        Err(why) => plan
+            .warnings
+            .push(format!("{path} {wrong}, and cannot be issued anew: {why}")),
     }
 }
 
@@ -159,7 +179,10 @@ fn server(bytes: &[u8]) -> Option<String> {
 
 fn dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<String> {
     let validity = certificate.validity();
-    let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    let (from, until) = (
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    );
     let mut wrong = Vec::new();
     if now.as_second() > until {
         wrong.push(format!("expired on {}", day(until)));
@@ -207,7 +230,10 @@ fn misnamed(
             let own = |address: &IpAddr| names.contains(&address.to_string());
             if !about.host.addresses.iter().any(own) && !named(&names, &about.host.name) {
                 let all = about.host.addresses.iter().map(IpAddr::to_string);
-                missing.push(format!("this host ({})", all.collect::<Vec<_>>().join(", ")));
+                missing.push(format!(
+                    "this host ({})",
+                    all.collect::<Vec<_>>().join(", ")
+                ));
             }
         }
     }
@@ -272,7 +298,8 @@ impl Pool {
             Stored::Plain(object) => Some(object),
             Stored::Unreadable(_) => None,
         });
-        let values = objects.flat_map(|object| object.data.values().chain(object.binary_data.values()));
+        let values =
+            objects.flat_map(|object| object.data.values().chain(object.binary_data.values()));
         let mut pool = Self {
             authorities: Vec::new(),
             keys: Vec::new(),
@@ -283,7 +310,8 @@ impl Pool {
         }
         for (path, bytes) in &plan.files {
             let all = held::certificates(path, &bytes.0);
-            pool.authorities.extend(all.into_iter().map(|held| held.der));
+            pool.authorities
+                .extend(all.into_iter().map(|held| held.der));
         }
         pool
     }
@@ -303,7 +331,10 @@ impl Pool {
                 return None;
             }
             let spki = authority.public_key().raw;
-            let key = self.keys.iter().find_map(|key| AuthorityKey::matching(key, spki))?;
+            let key = self
+                .keys
+                .iter()
+                .find_map(|key| AuthorityKey::matching(key, spki))?;
             Some((der, key))
         })
     }
