@@ -35,6 +35,7 @@
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | recovery | [`core::recover`] (decisions), [`recover`] (what a lost control plane's sources hold) |
+//! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -107,7 +108,7 @@
 //!
 //! ## What is not here yet
 //!
-//! `recover`, `start`, `cleanup` and recovery mode have their places in the design and no code
+//! `start`, `cleanup` and recovery mode have their places in the design and no code
 //! yet.
 
 pub mod api;

@@ -103,7 +103,7 @@ pub fn assets(plan: &Plan) -> Result<Vec<Asset>, TreeError> {
         match text {
             Ok(text) => all.push(Asset {
                 path: format!("{MANIFESTS}/{name}.yaml"),
-                bytes: text.into_bytes(),
+                bytes: (text.trim_end().to_owned() + "\n").into_bytes(),
             }),
             Err(source) => return Err(TreeError::Yaml { name, source }),
         }

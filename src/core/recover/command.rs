@@ -7,14 +7,16 @@ use k8s_openapi::api::core::v1::Container;
 pub(super) fn words(container: &Container) -> impl Iterator<Item = &str> {
     let all = container.command.iter().chain(&container.args).flatten();
     all.flat_map(|word| pieces(word))
+        .map(|word| word.trim_matches(QUOTES))
 }
+
+/// What a shell takes away from around a word.
+const QUOTES: [char; 2] = ['"', '\''];
 
 /// The words of a script; any other word is one, spaces and all.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let script = is_script(word);
-    let split = word.split(move |c: char| {
-        script && (c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '\\'))
-    });
+    let split = word.split(move |c: char| script && (c.is_whitespace() || matches!(c, ';' | '\\')));
     split.filter(|piece| !piece.is_empty())
 }
 
@@ -37,7 +39,7 @@ pub(super) fn flags(container: &Container) -> Vec<(String, String)> {
         if let Some(flag) = word.strip_prefix("--") {
             let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
             open = !flag.contains('=');
-            found.push((canonical(name), value.to_owned()));
+            found.push((canonical(name), value.trim_matches(QUOTES).to_owned()));
         } else if open {
             // `--name value`: for a switch, which takes no such value, nobody asks.
             if let Some((_, value)) = found.last_mut() {
@@ -99,10 +101,12 @@ fn change_script(
 ) {
     let found: Vec<(String, String)> = pieces(script)
         .filter_map(|piece| {
-            let (given, value) = piece.strip_prefix("--")?.split_once('=')?;
-            let wanted = (canonical(given) == name).then(|| new(value))??;
+            let flag = piece.trim_matches(QUOTES).strip_prefix("--")?;
+            let (given, value) = flag.split_once('=')?;
+            let value = value.trim_matches(QUOTES);
+            let wanted = (canonical(given) == name && !value.is_empty()).then(|| new(value))??;
             changed.push((value.to_owned(), wanted.clone()));
-            Some((piece.to_owned(), format!("--{given}={wanted}")))
+            Some((piece.to_owned(), piece.replace(value, &wanted)))
         })
         .collect();
     for (old, new) in found {
