@@ -10,6 +10,7 @@
 //! [`pods`] follows the pods, [`gather`] the objects and tokens, each object by a watch of its own.
 
 mod access;
+mod collect;
 mod feed;
 mod gather;
 mod object;
@@ -27,6 +28,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::collect::Lister;
 use crate::core::id::{BadId, PodRef};
 use crate::core::manifest::gathered::Gathered;
 use crate::core::manifest::needs::{ObjectRef, TokenRef};

@@ -1,13 +1,14 @@
-//! etcd, as backups need it: who the members are, how each of them is, which of them a snapshot
-//! is best taken from, and the snapshot itself as a stream.
+//! etcd, as backups and recovery need it: who the members are, how each of them is, which of them a
+//! snapshot is best taken from, the snapshot itself as a stream, and keys at one revision.
 //!
 //! Reads only. Every call is to one endpoint, has a deadline and names the endpoint where it fails;
-//! nothing here needs a quorum but [`Etcd::alarms`]. Credential files are read anew when they
+//! nothing here needs a quorum but [`Etcd::alarms`] and [`Etcd::reader`]. Credential files are read anew when they
 //! change. What a snapshot holds is not looked at here.
 
 mod choose;
 mod error;
 mod facts;
+mod read;
 mod snapshot;
 mod survey;
 
@@ -22,6 +23,7 @@ use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 pub use self::choose::{Allow, Chosen};
 pub use self::error::EtcdError;
 pub use self::facts::{Alarm, AlarmKind, Status};
+pub use self::read::{Pinned, Reader, Silent};
 pub use self::snapshot::SnapshotStream;
 use crate::core::backup::manifest::Member;
 use crate::fetch::files::{self, Stamp};
@@ -34,10 +36,10 @@ pub struct Settings {
     pub endpoints: Vec<String>,
     /// Authority of the servers' certificates, PEM.
     pub ca_file: PathBuf,
-    /// Our certificate, PEM.
-    pub cert_file: PathBuf,
-    /// Its key, PEM.
-    pub key_file: PathBuf,
+    /// Our certificate, PEM; `None`: we show none.
+    pub cert_file: Option<PathBuf>,
+    /// Its key, PEM: with the certificate or not at all.
+    pub key_file: Option<PathBuf>,
     /// For each call, connecting included.
     pub deadline: Duration,
     /// Between two pieces of a snapshot. There is none for the whole (scenario B11).
@@ -51,8 +53,8 @@ impl Default for Settings {
         Self {
             endpoints: vec!["https://127.0.0.1:2379".to_owned()],
             ca_file: pki.join("ca.crt"),
-            cert_file: pki.join("healthcheck-client.crt"),
-            key_file: pki.join("healthcheck-client.key"),
+            cert_file: Some(pki.join("healthcheck-client.crt")),
+            key_file: Some(pki.join("healthcheck-client.key")),
             deadline: Duration::from_secs(5),
             chunk_deadline: Duration::from_secs(30),
         }
@@ -280,7 +282,12 @@ impl Etcd {
 
 /// Reads the credentials; the stamp is of before.
 fn credentials(settings: &Settings) -> Result<(TlsOptions, Stamp), EtcdError> {
-    let stamp = Stamp::of([&settings.ca_file, &settings.cert_file, &settings.key_file]);
+    let own = [&settings.cert_file, &settings.key_file];
+    let stamp = Stamp::of(
+        [&settings.ca_file]
+            .into_iter()
+            .chain(own.into_iter().flatten()),
+    );
     let read = |what, path: &PathBuf| {
         files::read(path).map_err(|source| EtcdError::File {
             what,
@@ -289,10 +296,11 @@ fn credentials(settings: &Settings) -> Result<(TlsOptions, Stamp), EtcdError> {
         })
     };
     let authority = read("authority", &settings.ca_file)?;
-    let certificate = read("client certificate", &settings.cert_file)?;
-    let key = read("client key", &settings.key_file)?;
-    let tls = TlsOptions::new()
-        .ca_certificate(Certificate::from_pem(authority))
-        .identity(Identity::from_pem(certificate, key));
+    let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(authority));
+    if let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) {
+        let certificate = read("client certificate", certificate)?;
+        let key = read("client key", key)?;
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
     Ok((tls, stamp))
 }

@@ -51,6 +51,8 @@ mod failpoints_backup_power;
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
+#[cfg(feature = "failpoints")]
+mod failpoints_recover;
 mod handing_over;
 mod high_water;
 mod kubelet;
@@ -73,7 +75,12 @@ mod properties;
 mod readme;
 mod recover_addresses;
 mod recover_certificates;
+mod recover_cli;
+mod recover_damage;
+mod recover_database;
+mod recover_decode;
 mod recover_etcd;
+mod recover_file;
 mod recover_pods;
 mod recover_properties;
 mod recover_samples;

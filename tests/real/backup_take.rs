@@ -69,8 +69,8 @@ pub fn settings(cluster: &Cluster, endpoints: &[usize]) -> Settings {
     Settings {
         endpoints: endpoints.iter().map(|m| cluster.endpoint(*m)).collect(),
         ca_file: cluster.path("ca.crt"),
-        cert_file: cluster.path("client.crt"),
-        key_file: cluster.path("client.key"),
+        cert_file: Some(cluster.path("client.crt")),
+        key_file: Some(cluster.path("client.key")),
         deadline: Duration::from_secs(2),
         chunk_deadline: Duration::from_secs(3),
     }

@@ -171,6 +171,11 @@ impl ControlPlane {
         self.apiserver.take().unwrap().kill().await.unwrap();
     }
 
+    /// Kills etcd at once.
+    pub async fn kill_etcd(&mut self) {
+        self.etcd.take().unwrap().kill().await.unwrap();
+    }
+
     /// What etcd holds under a key: `etcdctl` with an argument more.
     pub async fn etcdctl(&self, arguments: &[&str]) -> Vec<u8> {
         let output = Command::new("etcdctl")
@@ -182,6 +187,16 @@ impl ControlPlane {
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         output.stdout
+    }
+
+    /// Where its etcd answers.
+    pub fn etcd_endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd_port)
+    }
+
+    /// Its etcd's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("etcd")
     }
 
     pub fn server(&self) -> String {

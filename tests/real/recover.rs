@@ -1,162 +1,236 @@
-//! Recovery of the lab's real self-hosted cluster: every source gives the same tree.
+//! The three sources of a recovery on real components: each gives the same of the same cluster.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+use std::sync::Arc;
 
-use tempfile::TempDir;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{Api, PostParams};
+use rekindle::core::recover::found::{Found, Stored};
+use rekindle::encryption::EncryptionConfiguration;
+use rekindle::recover::{Source, SourceError, Want, read};
 
-/// The lab's cluster, as its `env.sh` tells.
-struct Cluster {
-    variables: BTreeMap<String, String>,
-    dir: TempDir,
-}
+use crate::control_plane::ControlPlane;
+use crate::etcd_cluster::until;
 
-impl Cluster {
-    #[expect(clippy::disallowed_methods, reason = "the lab tells the tests by its environment")]
-    fn of_the_lab() -> Self {
-        let file = std::env::var("REKINDLE_LAB_CLUSTER_ENV")
-            .expect("REKINDLE_LAB_CLUSTER_ENV names no lab cluster: run by tests/run real");
-        let text = std::fs::read_to_string(file).unwrap();
-        let pairs = text.lines().filter_map(|line| line.split_once('='));
-        Self {
-            variables: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
+const KUBE_SYSTEM: &str = "kube-system";
+const DEPLOYMENT: &[u8] = include_bytes!("../fixtures/recover/deployment.json");
+const DAEMON_SET: &[u8] = include_bytes!("../fixtures/recover/daemonset.json");
 
-    fn get(&self, name: &str) -> &str {
-        &self.variables[name]
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Runs a program in the node's network.
-    fn run(&self, program: &str, args: &[&str]) -> Output {
-        let output = Command::new("nsenter")
-            .arg(format!("--net={}", self.get("LAB_NETNS")))
-            .arg(program)
-            .args(args)
-            .env("ETCDCTL_API", "3")
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{program} {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output
-    }
-
-    /// Recovers into `name` with these options: every file with its content.
-    fn recover(&self, name: &str, args: &[&str]) -> BTreeMap<String, Vec<u8>> {
-        let target = self.path(name);
-        let config = self.path("config.toml");
-        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
-        std::fs::write(&config, self.config()).unwrap();
-        let fixed = [
-            "recover",
-            "--recovery-dir",
-            target.to_str().unwrap(),
-            "--config",
-            config.to_str().unwrap(),
-            "--kubeconfig",
-            self.get("LAB_ADMIN_KUBECONFIG"),
-        ];
-        let output = self.run(env!("CARGO_BIN_EXE_rekindle"), &[&fixed, args].concat());
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.starts_with("Attempting recovery using "), "{told}");
-        // The certificates are this node's, and hold.
-        assert!(!told.contains("--reissue-certificates"), "{told}");
-        assert!(!told.contains("does not have"), "{told}");
-        files(&target)
-    }
-
-    fn config(&self) -> String {
-        let at = self.dir.path().display();
-        format!(
-            "[node]\nname = \"labnode\"\n[paths]\nstate_dir = \"{at}/state\"\n\
-             manifest_dir = \"{at}\"\nmanifest_staging_dir = \"{at}/staging\"\n\
-             [socket]\npath = \"{at}/socket\"\n\
-             [etcd]\nendpoints = [\"http://127.0.0.1:2379\"]\n\
-             ca_file = \"\"\ncertificate_file = \"\"\nkey_file = \"\"\n\
-             [backup]\ndirectory = \"{at}/backups\"\npki_dir = \"{}\"\nextra_paths = []\n\
-             min_free_bytes = 0\n",
-            self.get("LAB_TLS_DIR")
-        )
-    }
-
-    /// A copy of the member's database, as the seed's clean-up makes it. The member is stopped
-    /// meanwhile: its pages are then whole at any moment, since it writes the root of them last.
-    fn database(&self) -> PathBuf {
-        let dir = Path::new(self.get("LAB_DIR"));
-        let pid = std::fs::read_to_string(dir.join("run/etcd.pid")).unwrap();
-        let pid = pid.split_whitespace().next().unwrap().to_owned();
-        let signal = |signal: &str| Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(signal("-STOP").success());
-        let copy = self.path("raw.db");
-        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
-        let copied = std::fs::copy(dir.join("etcd/member/snap/db"), &copy);
-        assert!(signal("-CONT").success());
-        copied.unwrap();
-        copy
+/// The same but for what a source says of itself.
+pub fn told(found: Found) -> Found {
+    Found {
+        notes: Vec::new(),
+        ..found
     }
 }
 
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(at) = open.pop() {
-        if at.is_dir() {
-            open.extend(std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
-            let path = at.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-            found.insert(path, std::fs::read(&at).unwrap());
-        }
-    }
-    found
+async fn good(source: &Source, want: &Want) -> Found {
+    let found = read(source, want).await;
+    found.unwrap_or_else(|error| panic!("{source:?}: {error}"))
 }
 
-#[test]
-fn every_source_of_a_real_cluster_gives_the_same_tree() {
-    let cluster = Cluster::of_the_lab();
-    let raw = cluster.database();
-    let raw = cluster.recover("from-raw", &["--etcd-backup-file", raw.to_str().unwrap()]);
-    for file in [
-        "auth/kubeconfig",
-        "bootstrap-manifests/bootstrap-kube-apiserver.yaml",
-        "bootstrap-manifests/bootstrap-kube-controller-manager.yaml",
-        "bootstrap-manifests/bootstrap-kube-scheduler.yaml",
-        "tls/config-maps/kube-apiserver-config/audit-policy.yaml",
-        "tls/secrets/kube-apiserver/apiserver.key",
-        "tls/secrets/kube-controller-manager/kcm.kubeconfig",
-        "tls/secrets/kube-scheduler/scheduler.kubeconfig",
+/// As it may be posted.
+fn fresh(text: &[u8]) -> serde_json::Value {
+    let mut object: serde_json::Value = serde_json::from_slice(text).unwrap();
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for own in [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "generation",
+        "selfLink",
     ] {
-        assert!(raw.contains_key(file), "{file}");
+        metadata.remove(own);
     }
-    let own = Path::new(cluster.get("LAB_TLS_DIR")).join("apiserver.key");
-    assert_eq!(raw["tls/secrets/kube-apiserver/apiserver.key"], std::fs::read(own).unwrap());
+    object.as_object_mut().unwrap().remove("status");
+    object
+}
 
-    let snapshot = cluster.path("snapshot.db");
-    let snapshot = snapshot.to_str().unwrap();
-    let endpoint = cluster.get("LAB_ETCD_URL").to_owned();
-    cluster.run("etcdctl", &["--endpoints", &endpoint, "snapshot", "save", snapshot]);
-    let snapshot = cluster.recover("from-snapshot", &["--etcd-backup-file", snapshot]);
-    assert_eq!(raw, snapshot);
+/// Objects of a control plane: two controllers with all the fields there are, a Secret, a
+/// `ConfigMap`, and one of each that is deleted again.
+async fn fill(plane: &ControlPlane) {
+    let client = plane.admin().await;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    until("there is kube-system", async || {
+        namespaces.get(KUBE_SYSTEM).await.is_ok()
+    })
+    .await;
+    let post = PostParams::default();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), KUBE_SYSTEM);
+    let deployment = serde_json::from_value(fresh(DEPLOYMENT)).unwrap();
+    deployments.create(&post, &deployment).await.unwrap();
+    let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), KUBE_SYSTEM);
+    let daemon_set = serde_json::from_value(fresh(DAEMON_SET)).unwrap();
+    daemon_sets.create(&post, &daemon_set).await.unwrap();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), KUBE_SYSTEM);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), KUBE_SYSTEM);
+    for name in ["kept", "gone"] {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(name.to_owned());
+        let bytes = ByteString(b"for nobody's eyes \xff".to_vec());
+        secret.data = Some([("key".to_owned(), bytes)].into());
+        secrets.create(&post, &secret).await.unwrap();
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some(name.to_owned());
+        map.data = Some([("text".to_owned(), "ü".to_owned())].into());
+        map.binary_data = Some([("binary".to_owned(), ByteString(vec![0xFF, 0]))].into());
+        maps.create(&post, &map).await.unwrap();
+    }
+    secrets.delete("gone", &Default::default()).await.unwrap();
+    maps.delete("gone", &Default::default()).await.unwrap();
+}
 
-    let etcd = cluster.recover("from-etcd", &["--etcd-servers", "127.0.0.1:2379"]);
-    assert_eq!(raw, etcd);
-    let api = cluster.recover("from-api", &[]);
-    assert_eq!(raw, api);
+async fn saved(plane: &ControlPlane, dir: &Path) -> PathBuf {
+    let path = dir.join("saved.db");
+    let save = ["snapshot", "save", path.to_str().unwrap()];
+    plane.etcdctl(&save).await;
+    path
+}
 
-    let config = cluster.path("config.toml");
-    let rekindle = env!("CARGO_BIN_EXE_rekindle");
-    cluster.run(rekindle, &["backup", "now", "--config", config.to_str().unwrap()]);
-    let bundle = std::fs::read_dir(cluster.path("backups")).unwrap();
-    let bundle = bundle.map(|entry| entry.unwrap().path());
-    let bundle = bundle.into_iter().find(|path| path.join("manifest.json").is_file()).unwrap();
-    let bundle = cluster.recover("from-bundle", &["--etcd-backup-file", bundle.to_str().unwrap()]);
-    assert_eq!(raw, bundle);
+fn apiserver(plane: &ControlPlane, user: &str) -> Source {
+    Source::ApiServer {
+        kubeconfig: plane.kubeconfig(user),
+        server: Some(plane.server()),
+    }
+}
+
+fn etcd(endpoint: String) -> Source {
+    Source::Etcd {
+        endpoints: vec![endpoint],
+        ca: None,
+        certificate: None,
+        key: None,
+    }
+}
+
+#[track_caller]
+fn check(found: &Found) {
+    let Some(Stored::Plain(kept)) = found.secrets.get("kept") else {
+        panic!("{:?}", found.secrets)
+    };
+    assert_eq!(kept.data["key"], b"for nobody's eyes \xff");
+    let Some(Stored::Plain(map)) = found.config_maps.get("kept") else {
+        panic!("{:?}", found.config_maps)
+    };
+    assert_eq!(map.data["text"], "ü".as_bytes());
+    assert_eq!(map.binary_data["binary"], [0xFF, 0]);
+    assert!(!found.secrets.contains_key("gone") && !found.config_maps.contains_key("gone"));
+    let names = |name: &Option<String>| name.clone().unwrap();
+    let controllers: Vec<String> = found
+        .deployments
+        .iter()
+        .map(|it| names(&it.metadata.name))
+        .chain(found.daemon_sets.iter().map(|it| names(&it.metadata.name)))
+        .collect();
+    assert_eq!(controllers, ["sink", "sink"]);
+    assert_eq!(found.unreadable, []);
+}
+
+#[tokio::test]
+async fn an_api_server_its_etcd_and_a_snapshot_give_the_same() {
+    let mut plane = ControlPlane::start().await;
+    fill(&plane).await;
+    let dir = tempfile::tempdir().unwrap();
+    let want = Want::default();
+    let by_api = good(&apiserver(&plane, "admin"), &want).await;
+    check(&by_api);
+    assert_eq!(by_api.notes, Vec::<String>::new());
+    // What a controller or two write meanwhile is none of what is compared.
+    let live = good(&etcd(plane.etcd_endpoint()), &want).await;
+    assert_eq!(told(live), told(by_api.clone()));
+    let path = saved(&plane, dir.path()).await;
+    let file = good(&Source::File(path.clone()), &want).await;
+    assert_eq!(told(file), told(by_api.clone()));
+    read_only(&path, &by_api).await;
+    refused(&mut plane).await;
+    // A database as `cp` takes it from an etcd that was stopped.
+    let raw = plane.data_dir().join("member/snap/db");
+    let in_use = read(&Source::File(raw.clone()), &want).await.unwrap_err();
+    assert!(in_use.to_string().contains("in use"), "{in_use}");
+    plane.kill_etcd().await;
+    let file = good(&Source::File(raw), &want).await;
+    assert!(file.notes[0].contains("no hash"), "{:?}", file.notes);
+    assert_eq!(told(file), told(by_api));
+    plane.stop().await;
+}
+
+/// From a file system that cannot be written to.
+async fn read_only(path: &Path, expected: &Found) {
+    let dir = path.parent().unwrap();
+    let mount = |arguments: &[&str]| {
+        let done = Command::new("mount").args(arguments).arg(dir).status();
+        assert!(done.unwrap().success(), "mount {arguments:?}");
+    };
+    mount(&["--bind", dir.to_str().unwrap()]);
+    mount(&["-o", "remount,bind,ro"]);
+    assert!(std::fs::File::create(dir.join("x")).is_err());
+    let found = good(&Source::File(path.to_owned()), &Want::default()).await;
+    let away = Command::new("umount").arg(dir).status();
+    assert!(away.unwrap().success());
+    assert_eq!(told(found), told(expected.clone()));
+}
+
+/// What an API server does not give, or is not there to give.
+async fn refused(plane: &mut ControlPlane) {
+    let want = Want::default();
+    let denied = read(&apiserver(plane, "kubelet"), &want).await.unwrap_err();
+    assert!(denied.to_string().contains("403"), "{denied}");
+    assert!(denied.hint().unwrap().contains("administrator"));
+    plane.kill_apiserver().await;
+    let silent = read(&apiserver(plane, "admin"), &want).await.unwrap_err();
+    assert!(silent.to_string().contains("cannot connect"), "{silent}");
+    assert!(silent.hint().unwrap().contains("--etcd-servers"));
+    let none = Source::ApiServer {
+        kubeconfig: "/nowhere/kubeconfig".into(),
+        server: None,
+    };
+    let error = read(&none, &want).await.unwrap_err();
+    assert!(matches!(error, SourceError::ApiServer(_)), "{error}");
+}
+
+#[tokio::test]
+async fn r17_secrets_of_a_real_api_server_with_each_provider() {
+    let long = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let keys = format!("{{keys: [{{name: one, secret: {long}}}]}}");
+    for provider in ["aescbc", "aesgcm", "secretbox", "identity"] {
+        let keys = if provider == "identity" { "{}" } else { &keys };
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
+             - resources: [secrets, configmaps]\n  providers: [{{{provider}: {keys}}}]\n"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("encryption.yaml");
+        std::fs::write(&file, &text).unwrap();
+        let plane = ControlPlane::start_encrypting(Some(file)).await;
+        fill(&plane).await;
+        let path = saved(&plane, dir.path()).await;
+        let by_api = good(&apiserver(&plane, "admin"), &Want::default()).await;
+        check(&by_api);
+        let closed = good(&Source::File(path.clone()), &Want::default()).await;
+        if provider == "identity" {
+            assert_eq!(told(closed), told(by_api.clone()));
+        } else {
+            let Stored::Unreadable(why) = &closed.secrets["kept"] else {
+                panic!("{provider}: {closed:?}")
+            };
+            let expected = format!("it is encrypted at rest ({provider} v1, key \"one\")");
+            assert!(why.starts_with(&expected), "{why}");
+            // Controllers are not encrypted here, and are there.
+            assert_eq!((closed.deployments.len(), closed.daemon_sets.len()), (1, 1));
+        }
+        let configuration = EncryptionConfiguration::parse(text.as_bytes()).unwrap();
+        let want = Want {
+            encryption: Some(Arc::new(configuration)),
+            ..Want::default()
+        };
+        let open = good(&Source::File(path), &want).await;
+        assert_eq!(told(open), told(by_api.clone()), "{provider}");
+        let live = good(&etcd(plane.etcd_endpoint()), &want).await;
+        assert_eq!(told(live), told(by_api), "{provider}");
+        plane.stop().await;
+        println!("{provider}: opened");
+    }
 }

@@ -21,14 +21,14 @@ pub(super) fn etcd(r: &mut Reader) -> (Settings, PathBuf) {
             key("ca_file", "Authority of etcd's server certificates (PEM)."),
             "/etc/kubernetes/pki/etcd/ca.crt",
         ),
-        cert_file: r.path(
+        cert_file: Some(r.path(
             key("certificate_file", "Client certificate for etcd (PEM)."),
             "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-        ),
-        key_file: r.path(
+        )),
+        key_file: Some(r.path(
             key("key_file", "Key of that certificate (PEM)."),
             "/etc/kubernetes/pki/etcd/healthcheck-client.key",
-        ),
+        )),
         deadline: r.seconds(
             key("call_deadline_seconds", "Deadline of every call to etcd."),
             5,

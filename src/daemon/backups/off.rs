@@ -15,8 +15,9 @@ pub fn reason(settings: &Settings) -> Option<String> {
     if etcd.endpoints.iter().all(|url| url.starts_with("http://")) {
         return None;
     }
-    let files = [&etcd.ca_file, &etcd.cert_file, &etcd.key_file];
-    let missing = files.into_iter().find(|path| !path.exists())?.display();
+    let own = [&etcd.cert_file, &etcd.key_file].into_iter().flatten();
+    let mut files = std::iter::once(&etcd.ca_file).chain(own);
+    let missing = files.find(|path| !path.exists())?.display();
     Some(format!(
         "no etcd here: {missing}, with which it would be asked, is missing (etcd.*)"
     ))

@@ -226,3 +226,7 @@ fn time(bytes: &[u8]) -> Result<Option<Value>, Malformed> {
     let time = Timestamp::from_second(seconds).map_err(|_| Malformed::Protobuf)?;
     Ok(Some(time.to_string().into()))
 }
+
+#[cfg(test)]
+#[path = "whole_table_tests.rs"]
+mod tests;

@@ -53,6 +53,11 @@ pub enum DecodeError {
     },
 }
 
+/// A kind that is read into its type.
+pub trait KnownKind: Resource + DeserializeOwned + serde::Serialize {}
+
+impl<K: Resource + DeserializeOwned + serde::Serialize> KnownKind for K {}
+
 /// A decoded controller, and what of it was left out because this version does not know it.
 pub type Decoded<K> = (K, Vec<String>);
 
@@ -85,7 +90,7 @@ pub fn json(value: &[u8]) -> Result<Json, DecodeError> {
 
 fn controller<K>(value: &[u8]) -> Result<Decoded<K>, DecodeError>
 where
-    K: Resource + DeserializeOwned + serde::Serialize,
+    K: KnownKind,
 {
     let body = Value::of(value)?.body()?;
     let mut reader = Reader::default();
@@ -99,20 +104,28 @@ where
     typed(object, reader.lost)
 }
 
+/// Takes away what only an API server says of an object: nobody needs it for a recovery, and
+/// sources differ in it.
+pub fn strip(object: &mut Json) {
+    if let Some(object) = object.as_object_mut() {
+        lost::strip(object);
+    }
+}
+
 /// An object as an API server gives it in a list, where it may not say its kind.
 ///
 /// # Errors
 /// Where it is of another kind.
 pub fn listed<K>(object: Json) -> Result<Decoded<K>, DecodeError>
 where
-    K: Resource + DeserializeOwned + serde::Serialize,
+    K: KnownKind,
 {
     typed(object, Vec::new())
 }
 
 fn typed<K>(mut object: Json, mut left: Vec<String>) -> Result<Decoded<K>, DecodeError>
 where
-    K: Resource + DeserializeOwned + serde::Serialize,
+    K: KnownKind,
 {
     let wanted = K::KIND;
     let fields = || DecodeError::Fields { wanted };

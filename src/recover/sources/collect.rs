@@ -1,6 +1,8 @@
 //! Puts together what was found, value by value.
 
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 
 use super::unseal::Unseal;
 use super::wanted::Resource;
@@ -13,6 +15,24 @@ use crate::recover::decode::{self, DecodeError, Decoded};
 pub(super) struct Collector {
     found: Found,
     unseal: Unseal,
+}
+
+/// What runs pods of a control plane.
+pub(super) trait Controller: decode::KnownKind {
+    /// Puts it where it belongs.
+    fn put(self, found: &mut Found);
+}
+
+impl Controller for DaemonSet {
+    fn put(self, found: &mut Found) {
+        found.daemon_sets.push(self);
+    }
+}
+
+impl Controller for Deployment {
+    fn put(self, found: &mut Found) {
+        found.deployments.push(self);
+    }
 }
 
 impl Collector {
@@ -34,18 +54,10 @@ impl Collector {
         match resource {
             Resource::Secret => self.data(resource, name, decode::secret(plain)),
             Resource::ConfigMap => self.data(resource, name, decode::config_map(plain)),
-            Resource::DaemonSet => {
-                if let Some(read) = self.left_out(resource, name, decode::daemon_set(plain)) {
-                    self.found.daemon_sets.push(read);
-                }
-            }
-            Resource::Deployment => {
-                if let Some(read) = self.left_out(resource, name, decode::deployment(plain)) {
-                    self.found.deployments.push(read);
-                }
-            }
+            Resource::DaemonSet => self.controller(resource, name, decode::daemon_set(plain)),
+            Resource::Deployment => self.controller(resource, name, decode::deployment(plain)),
             Resource::EtcdCluster => match decode::json(plain) {
-                Ok(cluster) => self.found.etcd_cluster = Some(cluster),
+                Ok(cluster) => self.etcd_cluster(cluster),
                 Err(error) => self.unreadable(resource, name, error.to_string()),
             },
         }
@@ -69,39 +81,52 @@ impl Collector {
         self.found.notes.push(note.into());
     }
 
+    /// The data of a Secret or `ConfigMap`.
+    pub(super) fn plain(&mut self, resource: Resource, name: String, read: Object) {
+        let found = match resource {
+            Resource::Secret => &mut self.found.secrets,
+            _ => &mut self.found.config_maps,
+        };
+        found.insert(name, Stored::Plain(read));
+    }
+
+    /// The `EtcdCluster`.
+    pub(super) fn etcd_cluster(&mut self, mut cluster: Value) {
+        decode::strip(&mut cluster);
+        self.found.etcd_cluster = Some(cluster);
+    }
+
+    /// A controller as an API server lists it.
+    pub(super) fn listed<K: Controller>(&mut self, resource: Resource, name: &str, object: Value) {
+        self.controller(resource, name, decode::listed::<K>(object));
+    }
+
     fn data(&mut self, resource: Resource, name: &str, read: Result<Object, DecodeError>) {
-        let name = name.to_owned();
-        match (resource, read) {
-            (Resource::Secret, Ok(read)) => {
-                self.found.secrets.insert(name, Stored::Plain(read));
-            }
-            (_, Ok(read)) => drop(self.found.config_maps.insert(name, Stored::Plain(read))),
-            (_, Err(error)) => self.unreadable(resource, &name, error.to_string()),
+        match read {
+            Ok(read) => self.plain(resource, name.to_owned(), read),
+            Err(error) => self.unreadable(resource, name, error.to_string()),
         }
     }
 
     /// A decoded controller; notes what of it was left out.
-    pub(super) fn left_out<K>(
+    fn controller<K: Controller>(
         &mut self,
         resource: Resource,
         name: &str,
         read: Result<Decoded<K>, DecodeError>,
-    ) -> Option<K> {
+    ) {
         match read {
             Ok((read, left)) => {
                 if !left.is_empty() {
                     let place = place(&self.found, resource, name);
                     let left = left.join(", ");
                     self.note(format!(
-                        "{place} has what this version does not know, and it was left out: {left}"
+                        "{place} has what this version does not know, and it was left out: {left}."
                     ));
                 }
-                Some(read)
+                read.put(&mut self.found);
             }
-            Err(error) => {
-                self.unreadable(resource, name, error.to_string());
-                None
-            }
+            Err(error) => self.unreadable(resource, name, error.to_string()),
         }
     }
 

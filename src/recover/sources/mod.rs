@@ -2,9 +2,11 @@
 //!
 //! Every source gives the same [`Found`] of the same cluster. Nothing is ever written to a source.
 
+mod apiserver;
 mod collect;
 mod database;
 mod error;
+mod etcd;
 mod file;
 mod unseal;
 mod wanted;
@@ -91,6 +93,9 @@ pub async fn read(source: &Source, want: &Want) -> Result<Found, SourceError> {
             let reading = tokio::task::spawn_blocking(move || file::read(&path, &want));
             reading.await.unwrap_or(Err(SourceError::EndedEarly))
         }
-        Source::ApiServer { .. } | Source::Etcd { .. } => Err(SourceError::EndedEarly),
+        Source::Etcd { .. } => etcd::read(source, want).await,
+        Source::ApiServer { kubeconfig, server } => {
+            apiserver::read(kubeconfig, server.as_deref(), want).await
+        }
     }
 }
