@@ -164,13 +164,12 @@ fn planned(
     let node_address = options.node_address.map(|address| address.to_string());
     let token = token()?;
     let file = match &asked.source {
-        Source::File(path) => Some(path.display().to_string()),
+        Source::File(path) => Some(snapshot_in(path).display().to_string()),
         Source::ApiServer { .. } | Source::Etcd { .. } => None,
     };
     let backup = file.as_deref().map(|path| Backup {
         path,
-        // A packed snapshot ends in `.zst`; one of our directories is none that etcd's tools read.
-        plain: !path.ends_with(".zst") && !Path::new(path).is_dir(),
+        plain: !path.ends_with(".zst"),
         prefix: &asked.want.prefix,
         token: &token,
     });
@@ -196,6 +195,13 @@ fn planned(
             .insert(KUBECONFIG.to_owned(), Bytes(kubeconfig.bytes));
     }
     Ok(plan)
+}
+
+/// The snapshot of one of our backups; any other file is one itself.
+fn snapshot_in(path: &Path) -> PathBuf {
+    let names = ["snapshot.db", "snapshot.db.zst"].map(|name| path.join(name));
+    let inside = names.into_iter().find(|inside| inside.is_file());
+    inside.unwrap_or_else(|| path.to_owned())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -19,7 +19,11 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut open = vec![dir.to_owned()];
     while let Some(at) = open.pop() {
         if at.is_dir() {
-            open.extend(std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                std::fs::read_dir(&at)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else {
             let path = at.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
             found.insert(path, std::fs::read(&at).unwrap());
@@ -34,7 +38,13 @@ fn d01_killed_at_every_step_of_writing_a_recovery() {
     let file = database(source.path(), &lab(), &[]);
     let args = ["--etcd-backup-file", file.to_str().unwrap()];
     let whole = tempfile::tempdir().unwrap();
-    assert!(recover(whole.path(), &args).output().unwrap().status.success());
+    assert!(
+        recover(whole.path(), &args)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let whole = files(&whole.path().join("recovered"));
     assert!(whole.len() > 10);
 
@@ -55,7 +65,11 @@ fn d01_killed_at_every_step_of_writing_a_recovery() {
             if killed.status.success() {
                 break;
             }
-            assert_eq!(killed.status.signal(), Some(9), "{point}:{time}: {killed:?}");
+            assert_eq!(
+                killed.status.signal(),
+                Some(9),
+                "{point}:{time}: {killed:?}"
+            );
             *kills.entry(point).or_insert(0) += 1;
             if target.exists() {
                 assert_eq!(files(&target), whole, "{point}:{time}");
@@ -63,9 +77,19 @@ fn d01_killed_at_every_step_of_writing_a_recovery() {
                 continue;
             }
             before += 1;
-            assert!(recover(dir.path(), &args).output().unwrap().status.success());
+            assert!(
+                recover(dir.path(), &args)
+                    .output()
+                    .unwrap()
+                    .status
+                    .success()
+            );
             assert_eq!(files(&target), whole, "{point}:{time}");
-            assert_eq!(names(dir.path()), ["config.toml", "recovered"], "{point}:{time}");
+            assert_eq!(
+                names(dir.path()),
+                ["config.toml", "recovered"],
+                "{point}:{time}"
+            );
         }
         assert!(!own || kills.contains_key(point), "{point} is never passed");
     }

@@ -183,5 +183,5 @@ fn r10_a_recovered_kubeconfig_of_the_lost_host_leads_to_the_new_one() {
         text.contains("server: \"https://[fd00::5]:6443\""),
         "{text}"
     );
-    assert!(changes(&plan, "kube-scheduler").contains("leads to https://[fd00::5]:6443"));
+    assert!(plan.changes[0].contains("leads to https://[fd00::5]:6443, not https://10.0.0.1:6443"));
 }

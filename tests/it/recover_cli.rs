@@ -44,11 +44,17 @@ pub fn database(dir: &Path, found: &Found, sealed: &[&str]) -> PathBuf {
         records.put(&key("secrets", name), &value);
     }
     for (name, stored) in &found.config_maps {
-        let Stored::Plain(object) = stored else { continue };
-        let text = object.data.iter().map(|(key, value)| {
-            (key.clone(), String::from_utf8(value.clone()).unwrap())
-        });
-        let map = ConfigMap { data: Some(text.collect()), ..ConfigMap::default() };
+        let Stored::Plain(object) = stored else {
+            continue;
+        };
+        let text = object
+            .data
+            .iter()
+            .map(|(key, value)| (key.clone(), String::from_utf8(value.clone()).unwrap()));
+        let map = ConfigMap {
+            data: Some(text.collect()),
+            ..ConfigMap::default()
+        };
         records.put(&key("configmaps", name), &serde_json::to_vec(&map).unwrap());
     }
     records.write(dir, "backup.db", 4096, true)
@@ -69,8 +75,15 @@ pub fn recover(dir: &Path, args: &[&str]) -> Command {
 }
 
 fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = recover(dir, args).output().unwrap();
-    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = recover(dir, args).output().unwrap();
+    let (out, err) = (
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    );
     assert!(!out.contains(SECRET) && !err.contains(SECRET), "{out}{err}");
     (status.code().unwrap(), out, err)
 }
@@ -114,24 +127,52 @@ impl Stage {
 fn wrong_usage_is_2_and_says_all_of_it() {
     let stage = Stage::new();
     for (args, words) in [
-        (&[][..], &["--kubeconfig is needed to ask the API server"][..]),
         (
-            &["--etcd-backup-file", "b", "--etcd-servers", "https://e:2379"],
+            &[][..],
+            &["--kubeconfig is needed to ask the API server"][..],
+        ),
+        (
+            &[
+                "--etcd-backup-file",
+                "b",
+                "--etcd-servers",
+                "https://e:2379",
+            ],
             &["are two sources"],
         ),
         (
-            &["--etcd-servers", "https://e:2379", "--etcd-certificate-path", "c", "--etcd-prefix", ""],
+            &[
+                "--etcd-servers",
+                "https://e:2379",
+                "--etcd-certificate-path",
+                "c",
+                "--etcd-prefix",
+                "",
+            ],
             &["both or not at all", "--etcd-prefix must not be empty"],
         ),
         (
-            &["--etcd-backup-file", "b", "--etcd-ca-path", "c", "--etcd-endpoint", "e:2379"],
+            &[
+                "--etcd-backup-file",
+                "b",
+                "--etcd-ca-path",
+                "c",
+                "--etcd-endpoint",
+                "e:2379",
+            ],
             &["are for --etcd-servers", "--etcd-endpoint must be URLs"],
         ),
-        (&["--node-address", "host", "--etcd-backup-file", "b"], &["--node-address"]),
+        (
+            &["--node-address", "host", "--etcd-backup-file", "b"],
+            &["--node-address"],
+        ),
     ] {
         let (code, out, err) = run(stage.path(), args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
-        assert!(words.iter().all(|word| err.contains(word)), "{words:?}: {err}");
+        assert!(
+            words.iter().all(|word| err.contains(word)),
+            "{words:?}: {err}"
+        );
     }
     stage.nothing_written();
 }
@@ -149,7 +190,10 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
         "  it keeps its own kubeconfig, tls/secrets/kube-scheduler/scheduler.kubeconfig",
         "  nodeSelector is left out",
     ] {
-        assert!(out.lines().any(|have| have.starts_with(line)), "{line}: {out}");
+        assert!(
+            out.lines().any(|have| have.starts_with(line)),
+            "{line}: {out}"
+        );
     }
     assert!(err.contains("warning: no --kubeconfig is given"), "{err}");
     assert!(!err.contains("Writing asset"), "{err}");
@@ -166,14 +210,22 @@ fn it_writes_what_the_seed_prints_and_lists_it_as_json() {
                 clusters: [{name: k, cluster: {server: 'https://10.0.0.5:6443', certificate-authority: ca.crt}}]\n\
                 users: [{name: u, user: {token: abc}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n";
     put(&kubeconfig, text.as_bytes());
-    let (code, out, err) =
-        stage.from_file(&[], &["--kubeconfig", kubeconfig.to_str().unwrap(), "-o", "json"]);
+    let (code, out, err) = stage.from_file(
+        &[],
+        &["--kubeconfig", kubeconfig.to_str().unwrap(), "-o", "json"],
+    );
     assert_eq!(code, 0, "{err}");
     let first = err.lines().next().unwrap();
-    assert!(first.starts_with("Attempting recovery using etcd backup file at \"/"), "{first}");
+    assert!(
+        first.starts_with("Attempting recovery using etcd backup file at \"/"),
+        "{first}"
+    );
     assert!(first.ends_with("/backup.db\"..."), "{first}");
     let recovered = stage.path().join("recovered");
-    let told: Vec<&str> = err.lines().filter_map(|line| line.strip_prefix("Writing asset: ")).collect();
+    let told: Vec<&str> = err
+        .lines()
+        .filter_map(|line| line.strip_prefix("Writing asset: "))
+        .collect();
     let report: Value = serde_json::from_str(&out).unwrap();
     let listed: Vec<PathBuf> = report["assets"]
         .as_array()
@@ -184,14 +236,26 @@ fn it_writes_what_the_seed_prints_and_lists_it_as_json() {
     assert_eq!(told.iter().map(PathBuf::from).collect::<Vec<_>>(), listed);
     assert!(listed.iter().all(|path| path.is_file()));
     assert_eq!(report["written"], true);
-    assert!(err.contains(&format!("rekindle start --asset-dir {}", recovered.display())), "{err}");
+    assert!(
+        err.contains(&format!(
+            "rekindle start --asset-dir {}",
+            recovered.display()
+        )),
+        "{err}"
+    );
     let own = std::fs::read_to_string(recovered.join("auth/kubeconfig")).unwrap();
-    assert!(own.contains("certificate-authority-data") && !own.contains("ca.crt"), "{own}");
+    assert!(
+        own.contains("certificate-authority-data") && !own.contains("ca.crt"),
+        "{own}"
+    );
 
     // Once more it is refused, and what is there stays.
     let (code, _, err) = stage.from_file(&[], &[]);
     assert_eq!(code, 1);
-    assert!(err.contains("recovered is not empty") && err.contains("hint: "), "{err}");
+    assert!(
+        err.contains("recovered is not empty") && err.contains("hint: "),
+        "{err}"
+    );
     assert!(!err.contains("Attempting"), "{err}");
     assert!(recovered.join("auth/kubeconfig").is_file());
 }
@@ -221,9 +285,15 @@ fn r19_nothing_found_is_an_error_with_nothing_written() {
     stage.found.deployments.clear();
     let (code, out, err) = stage.from_file(&[], &[]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("nothing to recover: no DaemonSet or Deployment of namespace kube-system"), "{err}");
+    assert!(
+        err.contains("nothing to recover: no DaemonSet or Deployment of namespace kube-system"),
+        "{err}"
+    );
     stage.nothing_written();
-    let (code, _, err) = stage.from_file(&[], &["--etcd-prefix", "/other", "--namespace", "elsewhere"]);
+    let (code, _, err) = stage.from_file(
+        &[],
+        &["--etcd-prefix", "/other", "--namespace", "elsewhere"],
+    );
     assert_eq!(code, 1);
     assert!(err.contains("namespace elsewhere"), "{err}");
 }
@@ -237,7 +307,10 @@ fn a_damaged_or_absent_file_and_a_bad_kubeconfig_are_told() {
     put(&cut, &bytes[..bytes.len() / 2]);
     let none = stage.path().join("none.db");
     for path in [&cut, &none] {
-        let (code, out, err) = run(stage.path(), &["--etcd-backup-file", path.to_str().unwrap()]);
+        let (code, out, err) = run(
+            stage.path(),
+            &["--etcd-backup-file", path.to_str().unwrap()],
+        );
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
         assert!(err.contains("error: "), "{err}");
     }
@@ -248,24 +321,51 @@ fn a_damaged_or_absent_file_and_a_bad_kubeconfig_are_told() {
     assert!(err.contains("bad is no kubeconfig"), "{err}");
     let (code, _, err) = stage.from_file(&[], &["--encryption-config", bad.to_str().unwrap()]);
     assert_eq!(code, 1);
-    assert!(err.contains("cannot use the encryption configuration"), "{err}");
+    assert!(
+        err.contains("cannot use the encryption configuration"),
+        "{err}"
+    );
     stage.nothing_written();
 }
 
 #[test]
 fn r11_and_r10_expired_and_foreign_certificates_are_told_and_issued_anew() {
     let mut stage = Stage::new();
-    let (old, key) = stage.pki.leaf(&[(rcgen::DnType::CommonName, "api")], &["192.0.2.77"], (2020, 2021));
+    let (old, key) = stage.pki.leaf(
+        &[(rcgen::DnType::CommonName, "api")],
+        &["192.0.2.77"],
+        (2020, 2021),
+    );
     let entries = [("apiserver.crt", old.as_str()), ("apiserver.key", &key)];
-    stage.found.secrets.insert("kube-apiserver".to_owned(), crate::recover_samples::plain(&entries));
+    stage.found.secrets.insert(
+        "kube-apiserver".to_owned(),
+        crate::recover_samples::plain(&entries),
+    );
     let (code, _, err) = stage.from_file(&[], &["--dry-run"]);
     assert_eq!(code, 0, "{err}");
-    assert!(err.contains("apiserver.crt expired on 2021-01-01 and does not name 127.0.0.1"), "{err}");
-    let (code, out, err) = stage.from_file(&[], &["--reissue-certificates", "--node-address", "192.0.2.99"]);
+    assert!(
+        err.contains("apiserver.crt expired on 2021-01-01 and does not name 127.0.0.1"),
+        "{err}"
+    );
+    let (code, out, err) = stage.from_file(
+        &[],
+        &["--reissue-certificates", "--node-address", "192.0.2.99"],
+    );
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("issued anew") && !err.contains("expired"), "{out}{err}");
-    let new = stage.path().join("recovered/tls/secrets/kube-apiserver/apiserver.crt");
-    let text = Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(new).output();
+    assert!(
+        out.contains("issued anew") && !err.contains("expired"),
+        "{out}{err}"
+    );
+    let new = stage
+        .path()
+        .join("recovered/tls/secrets/kube-apiserver/apiserver.crt");
+    let text = Command::new("openssl")
+        .args(["x509", "-noout", "-text", "-in"])
+        .arg(new)
+        .output();
     let text = String::from_utf8(text.unwrap().stdout).unwrap();
-    assert!(text.contains("IP Address:192.0.2.99") && text.contains("IP Address:192.0.2.77"), "{text}");
+    assert!(
+        text.contains("IP Address:192.0.2.99") && text.contains("IP Address:192.0.2.77"),
+        "{text}"
+    );
 }

@@ -53,7 +53,7 @@ fn what_an_api_server_stored_is_what_it_says() {
     assert_eq!(stored, said.0);
     assert_eq!((left, said.1), (vec![], vec![]));
     // Zero is not nothing: these would come back as defaults.
-    let spec = stored.spec.unwrap();
+    let spec = stored.spec;
     assert_eq!(spec.replicas, Some(0));
     let pod = spec.template.spec.unwrap();
     assert_eq!(pod.automount_service_account_token, Some(false));

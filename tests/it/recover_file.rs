@@ -224,7 +224,7 @@ fn r17_a_secret_is_opened_by_the_given_configuration() {
 
 #[test]
 fn a_backup_by_its_directory_and_by_its_snapshot_compressed_or_not() {
-    for level in [0, 3] {
+    for level in [0_i32, 3] {
         let node = Node::new();
         let bundle = node.take(&backup_id(level.unsigned_abs()), level).unwrap();
         let part = bundle.path().join(&bundle.snapshot().name);

@@ -153,7 +153,8 @@ proptest! {
                     prop_assert!(path.starts_with("tls/"), "{}", path);
                     prop_assert!(path.split('/').all(|part| !["", ".", ".."].contains(&part)), "{}", path);
                 }
-                prop_assert!(!format!("{plan:?}").contains(SECRET));
+                let shown = format!("{plan:?}");
+                prop_assert!(!shown.contains(SECRET));
             }
             Err(Mistakes(all)) => {
                 prop_assert!(!all.is_empty());

@@ -97,6 +97,7 @@ fn an_empty_directory_is_taken_and_any_other_is_left_as_it_is() {
     let target = dir.path().join("recovered");
     let all = lab_assets();
     put(&dir.path().join("file"), b"");
+    std::fs::create_dir(&target).unwrap();
     put(&target.join("mine"), b"kept");
     let Err(TreeError::NotEmpty { holds, .. }) = Place::of(&target) else {
         panic!("not refused")
@@ -114,13 +115,13 @@ fn an_empty_directory_is_taken_and_any_other_is_left_as_it_is() {
     // Somebody puts something there meanwhile.
     let late = dir.path().join("late");
     let place = Place::of(&late).unwrap();
+    std::fs::create_dir(&late).unwrap();
     put(&late.join("theirs"), b"kept");
     let error = place.write(&all, &empty()).unwrap_err();
     assert!(!format!("{error} {error:?}").contains(SECRET));
     assert_eq!(names(&late), ["theirs"]);
     assert_eq!(names(dir.path()), ["file", "late", "recovered"]);
 
-    #[expect(clippy::disallowed_methods, reason = "a test's own directory")]
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     std::os::unix::fs::symlink("empty", dir.path().join("link")).unwrap();
     let place = Place::of(&dir.path().join("link")).unwrap();
@@ -132,10 +133,9 @@ fn an_empty_directory_is_taken_and_any_other_is_left_as_it_is() {
 fn what_a_killed_recovery_left_goes_with_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("recovered");
-    put(
-        &dir.path().join(".recovered.part/rekindle-tmp-1-1/tls/key"),
-        SECRET.as_bytes(),
-    );
+    let left = dir.path().join(".recovered.part/rekindle-tmp-1-1/tls");
+    std::fs::create_dir_all(&left).unwrap();
+    put(&left.join("key"), SECRET.as_bytes());
     Place::of(&target)
         .unwrap()
         .write(&lab_assets(), &empty())

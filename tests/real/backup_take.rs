@@ -228,7 +228,7 @@ async fn a_dead_endpoint_and_a_foreign_authority_are_named_with_a_hint() {
     cluster.restart(0).await;
     etcd.choose(Allow::default()).await.unwrap();
     let missing = Settings {
-        key_file: "/nowhere/client.key".into(),
+        key_file: Some("/nowhere/client.key".into()),
         ..settings(&cluster, &[0])
     };
     let error = Etcd::connect(&missing).await.unwrap_err();

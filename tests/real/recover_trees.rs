@@ -13,14 +13,19 @@ struct Cluster {
 }
 
 impl Cluster {
-    #[expect(clippy::disallowed_methods, reason = "the lab tells the tests by its environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the lab tells the tests by its environment"
+    )]
     fn of_the_lab() -> Self {
         let file = std::env::var("REKINDLE_LAB_CLUSTER_ENV")
             .expect("REKINDLE_LAB_CLUSTER_ENV names no lab cluster: run by tests/run real");
         let text = std::fs::read_to_string(file).unwrap();
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Self {
-            variables: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            variables: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -110,7 +115,11 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut open = vec![dir.to_owned()];
     while let Some(at) = open.pop() {
         if at.is_dir() {
-            open.extend(std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                std::fs::read_dir(&at)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else {
             let path = at.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
             found.insert(path, std::fs::read(&at).unwrap());
@@ -137,12 +146,18 @@ fn every_source_of_a_real_cluster_gives_the_same_tree() {
         assert!(raw.contains_key(file), "{file}");
     }
     let own = Path::new(cluster.get("LAB_TLS_DIR")).join("apiserver.key");
-    assert_eq!(raw["tls/secrets/kube-apiserver/apiserver.key"], std::fs::read(own).unwrap());
+    assert_eq!(
+        raw["tls/secrets/kube-apiserver/apiserver.key"],
+        std::fs::read(own).unwrap()
+    );
 
     let snapshot = cluster.path("snapshot.db");
     let snapshot = snapshot.to_str().unwrap();
     let endpoint = cluster.get("LAB_ETCD_URL").to_owned();
-    cluster.run("etcdctl", &["--endpoints", &endpoint, "snapshot", "save", snapshot]);
+    cluster.run(
+        "etcdctl",
+        &["--endpoints", &endpoint, "snapshot", "save", snapshot],
+    );
     let snapshot = cluster.recover("from-snapshot", &["--etcd-backup-file", snapshot]);
     assert_eq!(raw, snapshot);
 
@@ -153,10 +168,19 @@ fn every_source_of_a_real_cluster_gives_the_same_tree() {
 
     let config = cluster.path("config.toml");
     let rekindle = env!("CARGO_BIN_EXE_rekindle");
-    cluster.run(rekindle, &["backup", "now", "--config", config.to_str().unwrap()]);
+    cluster.run(
+        rekindle,
+        &["backup", "now", "--config", config.to_str().unwrap()],
+    );
     let bundle = std::fs::read_dir(cluster.path("backups")).unwrap();
     let bundle = bundle.map(|entry| entry.unwrap().path());
-    let bundle = bundle.into_iter().find(|path| path.join("manifest.json").is_file()).unwrap();
-    let bundle = cluster.recover("from-bundle", &["--etcd-backup-file", bundle.to_str().unwrap()]);
+    let bundle = bundle
+        .into_iter()
+        .find(|path| path.join("manifest.json").is_file())
+        .unwrap();
+    let bundle = cluster.recover(
+        "from-bundle",
+        &["--etcd-backup-file", bundle.to_str().unwrap()],
+    );
     assert_eq!(raw, bundle);
 }

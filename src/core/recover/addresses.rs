@@ -178,7 +178,6 @@ pub(super) fn is_address(text: &str) -> bool {
 pub(super) fn follow_old(
     files: &mut BTreeMap<String, Bytes>,
     old: &BTreeSet<String>,
-    component: Component,
     wanted: &Wanted<'_>,
 ) -> Vec<Result<String, String>> {
     let mut told = Vec::new();
@@ -213,7 +212,7 @@ pub(super) fn follow_old(
                 *bytes = Bytes(text.replace(&server, &replaced).into_bytes());
             }
             None => told.push(Err(format!(
-                "{component}: {path} leads to {server}, which is not this host: it must lead to \
+                "{path} leads to {server}, which is not this host: it must lead to \
                  this API server"
             ))),
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
+use super::addresses;
 use super::component::Component;
 use super::found::Found;
 use super::pod::{self, Made};
@@ -106,10 +107,18 @@ pub fn plan(found: &Found, wanted: &Wanted<'_>) -> Result<Plan, Mistakes> {
         Some(backup) => self_hosted_etcd::of(found, backup, &mut mistakes, &mut plan.warnings),
         None => None,
     };
+    let mut old = BTreeSet::new();
     for chosen in &selection.chosen {
-        let made = pod::make(found, chosen, wanted, etcd.as_ref());
+        let mut made = pod::make(found, chosen, wanted, etcd.as_ref());
+        old.append(&mut made.old);
         mistakes.extend(made.mistakes.iter().cloned());
         plan.add(made, chosen.component);
+    }
+    for told in addresses::follow_old(&mut plan.files, &old, wanted) {
+        match told {
+            Ok(change) => plan.changes.push(change),
+            Err(warning) => plan.warnings.push(warning),
+        }
     }
     if let Some(etcd) = etcd {
         plan.add_etcd(etcd);

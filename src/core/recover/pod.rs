@@ -29,6 +29,8 @@ pub(super) struct Made {
     pub(super) files: BTreeMap<String, Bytes>,
     pub(super) empty_dirs: BTreeSet<String>,
     pub(super) serving_certificate: Option<String>,
+    /// Addresses that it names and this host does not have.
+    pub(super) old: BTreeSet<String>,
     pub(super) changes: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) mistakes: Vec<String>,
@@ -109,12 +111,7 @@ pub(super) fn make(
         }
     }
     let serving_certificate = serving_certificate(&pod, component);
-    for path in addresses::follow_old(&mut tree.files, &moved.old, component, wanted) {
-        match path {
-            Ok(change) => notes.change(change),
-            Err(warning) => notes.warn(warning),
-        }
-    }
+    let old = std::mem::take(&mut moved.old);
     notes.moved(moved);
     Made {
         from: chosen.place(&found.namespace),
@@ -122,6 +119,7 @@ pub(super) fn make(
         files: tree.files,
         empty_dirs: tree.empty_dirs,
         serving_certificate,
+        old,
         changes: notes.changes,
         warnings: notes.warnings,
         mistakes: notes.mistakes,
