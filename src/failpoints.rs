@@ -68,6 +68,8 @@ pub const ALL: &[&str] = &[
     "restore.staged",
     "restore.settled",
     "restore.published",
+    "recover.staged",
+    "recover.written",
     "state.good-marked",
     "state.previous-kept",
     "state.committed",

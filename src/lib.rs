@@ -37,7 +37,7 @@
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
-//! | recovery | [`core::recover`] (decisions), [`recover`] (what a lost control plane's sources hold) |
+//! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!

@@ -18,6 +18,7 @@ pub mod logging;
 pub mod man;
 pub mod output;
 pub mod progress;
+pub mod recover;
 pub mod run;
 pub mod start;
 pub mod status;
@@ -89,6 +90,9 @@ enum Command {
     /// Bring a control plane back from an asset tree
     #[command(after_help = start::EXAMPLES)]
     Start(start::Options),
+    /// Extract a lost control plane from what is left of it
+    #[command(after_help = recover::EXAMPLES)]
+    Recover(recover::Options),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -151,6 +155,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Backup(command) => backup::run(global, command, out),
         Command::Cleanup(options) => cleanup::run(global, &options, out),
         Command::Start(options) => start::run(global, &options, out),
+        Command::Recover(options) => recover::run(global, &options, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

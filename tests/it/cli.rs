@@ -252,6 +252,7 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-completions.8",
             "rekindle-doctor.8",
             "rekindle-man.8",
+            "rekindle-recover.8",
             "rekindle-run.8",
             "rekindle-start.8",
             "rekindle-status.8",

@@ -56,6 +56,8 @@ mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
 #[cfg(feature = "failpoints")]
+mod failpoints_recover;
+#[cfg(feature = "failpoints")]
 mod failpoints_start;
 mod handing_over;
 mod high_water;
@@ -79,10 +81,19 @@ mod peer;
 mod probe;
 mod properties;
 mod readme;
+mod recover_addresses;
+mod recover_certificates;
+mod recover_cli;
 mod recover_damage;
 mod recover_database;
 mod recover_decode;
+mod recover_etcd;
 mod recover_file;
+mod recover_pods;
+mod recover_properties;
+mod recover_samples;
+mod recover_select;
+mod recover_tree;
 mod removing;
 mod run;
 mod signals;

@@ -38,6 +38,7 @@ mod etcd_way;
 mod recover;
 mod recover_etcd;
 mod recover_lab;
+mod recover_trees;
 mod rehearsal;
 mod s3_server;
 mod target_stage;

@@ -5,6 +5,7 @@
 //! checkpoint. Nothing here does I/O; reading Secrets and writing files are the adapters' work.
 
 mod access;
+pub mod contained;
 mod digest;
 pub(crate) mod downward;
 mod env;

@@ -3,17 +3,14 @@
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::access::Users;
+use super::contained::{contain, kept_annotations};
 use super::digest::revision;
 use super::findings::Findings;
 use super::finish::label_value;
 use super::gathered::Gathered;
 use super::names::static_name;
-use super::references::api_references;
 use super::rendered::{DataDir, DataFile, Rendered};
-use super::tree::{DATA_LIMIT, Tree};
 use super::{ANNOTATION_CHECKPOINT_OF, ANNOTATION_ID, ANNOTATION_REVISION, LABEL_CHECKPOINT};
-use super::{env, mounts, spec, volumes};
 use crate::core::id::{CheckpointId, RevisionId};
 
 /// Labels that controllers put on their pods to tell template versions apart: no Service selects
@@ -22,15 +19,6 @@ const CONTROLLER_LABELS: [&str; 3] = [
     "pod-template-hash",
     "controller-revision-hash",
     "pod-template-generation",
-];
-
-/// Annotations that change how a pod runs; all others are left out.
-const KEPT_ANNOTATIONS: [&str; 5] = [
-    "container.apparmor.security.beta.kubernetes.io/",
-    "seccomp.security.alpha.kubernetes.io/pod",
-    "container.seccomp.security.alpha.kubernetes.io/",
-    "kubernetes.io/ingress-bandwidth",
-    "kubernetes.io/egress-bandwidth",
 ];
 
 /// What rendering comes to.
@@ -139,33 +127,7 @@ fn convert(
         spec: source.pod.spec.clone(),
         status: None,
     };
-    let mut tree = Tree::default();
-    if let Some(pod_spec) = &mut pod.spec {
-        let users = Users::of(pod_spec, findings);
-        spec::sanitise(pod_spec, findings);
-        let before = pod_spec.volumes.take().unwrap_or_default();
-        let after = volumes::convert(source, &before, &users, &mut tree, findings);
-        pod_spec.volumes = (!after.is_empty()).then_some(after);
-        let mut bytes = tree.bytes();
-        let init = pod_spec.init_containers.iter_mut().flatten();
-        for container in init.chain(&mut pod_spec.containers) {
-            bytes = bytes.saturating_add(env::convert(source, container, findings));
-            mounts::convert(container, &mut tree, findings);
-        }
-        if bytes > DATA_LIMIT {
-            findings.refuse(format!(
-                "its data has {bytes} bytes, more than {DATA_LIMIT}"
-            ));
-        }
-    } else {
-        findings.refuse("it has no spec");
-    }
-    if findings.refused.is_empty() {
-        for reference in api_references(&pod) {
-            findings.refuse(format!("{reference} would still need the API server"));
-        }
-    }
-    let (files, dirs) = tree.into_parts();
+    let (files, dirs) = contain(source, &mut pod, findings).into_parts();
     Draft { pod, files, dirs }
 }
 
@@ -183,12 +145,7 @@ fn metadata(
     let mut labels = meta.labels.clone().unwrap_or_default();
     labels.retain(|key, _| !CONTROLLER_LABELS.contains(&key.as_str()));
     labels.insert(LABEL_CHECKPOINT.to_owned(), label_value(id));
-    let mut annotations = meta.annotations.clone().unwrap_or_default();
-    annotations.retain(|key, _| {
-        KEPT_ANNOTATIONS
-            .iter()
-            .any(|kept| key == kept || kept.ends_with('/') && key.starts_with(kept))
-    });
+    let mut annotations = kept_annotations(meta);
     annotations.insert(ANNOTATION_ID.to_owned(), id.to_string());
     ObjectMeta {
         name: Some(name),
