@@ -98,7 +98,7 @@ fn mounted(pods_dir: &Path) -> Reading<Vec<std::path::PathBuf>> {
 }
 
 /// What a directory holds. `dots`: names that begin with a dot are nobody's business there.
-fn place(path: &Path, dots: bool) -> Place {
+pub(super) fn place(path: &Path, dots: bool) -> Place {
     let mut place = Place::empty(path);
     let names = match Dir::open(path) {
         Ok(dir) => dir.names().map(|names| (dir, names)),

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::error::CleanupError;
-use super::gather::containerd;
+use super::gather::{containerd, place};
 use super::kubelet::Kubelet;
 use super::quarantine::Quarantine;
 use super::{etcd, logs, mounts};
 use crate::config::Settings;
-use crate::core::cleanup::facts::Facts;
 use crate::core::cleanup::plan::StepKind;
 use crate::engine::container::CHECKPOINT;
 use crate::failpoints::hit;
@@ -16,18 +15,17 @@ use crate::failpoints::hit;
 /// Between SIGTERM and SIGKILL: etcd and the API server end well within it.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Does it, and says what was done, for people.
+/// Does it, with what is there now, and says what was done, for people.
 ///
 /// # Errors
 /// What failed; the step is then open, and done by the next run.
 pub async fn carry_out(
     kind: StepKind,
     settings: &Settings,
-    facts: &Facts,
     quarantine: &mut Quarantine,
 ) -> Result<String, CleanupError> {
     hit("cleanup.step-begun");
-    let said = attempt(kind, settings, facts, quarantine).await?;
+    let said = attempt(kind, settings, quarantine).await?;
     hit("cleanup.step-done");
     Ok(said)
 }
@@ -35,7 +33,6 @@ pub async fn carry_out(
 async fn attempt(
     kind: StepKind,
     settings: &Settings,
-    facts: &Facts,
     quarantine: &mut Quarantine,
 ) -> Result<String, CleanupError> {
     let paths = &settings.paths;
@@ -59,14 +56,14 @@ async fn attempt(
             "nothing is mounted below the pods".to_owned()
         }
         StepKind::MoveManifests => {
-            let place = &facts.manifests;
+            let place = place(&paths.manifest_dir, true);
             quarantine.take("manifests", &place.path, &place.entries)?;
             format!("{} static pods moved", place.entries.len())
         }
         StepKind::MovePods => {
             // A mount that came meanwhile would be moved with its directory.
             mounts::unmount_below(&settings.kubelet.pods_dir)?;
-            let place = &facts.pods;
+            let place = place(&settings.kubelet.pods_dir, false);
             quarantine.take("pods", &place.path, &place.entries)?;
             format!("{} directories of pods moved", place.entries.len())
         }
@@ -78,9 +75,9 @@ async fn attempt(
             )
         }
         StepKind::MoveEtcd => {
-            let place = &facts.etcd;
+            let place = place(&settings.etcd_data_dir, false);
             if etcd::in_use(&place.path)? {
-                return Err(CleanupError::EtcdRuns(place.path.clone()));
+                return Err(CleanupError::EtcdRuns(place.path));
             }
             quarantine.take("etcd", &place.path, &place.entries)?;
             format!("{} entries of etcd's data moved", place.entries.len())

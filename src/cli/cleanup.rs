@@ -164,7 +164,7 @@ fn clean_up(way: &way::Way<'_>, out: &mut Out) -> Result<Exit, Failure> {
     // Before it is done, and on stderr where stdout is for a program.
     report.show_steps(options.output, out)?;
     way.confirm("Clean this node up?", out)?;
-    let id = carry_out(way, &asked, facts, planned, out)?;
+    let id = carry_out(way, &asked, planned, out)?;
     report.finished(&settings.paths.quarantine_dir, &id);
     report.print(options.output, out)?;
     Ok(Exit::Done)
@@ -192,7 +192,6 @@ fn look(settings: &Settings, asked: &Asked, id: Option<&str>) -> Result<(Facts, 
 fn carry_out(
     way: &way::Way<'_>,
     asked: &Asked,
-    facts: Facts,
     planned: Plan,
     out: &mut Out,
 ) -> Result<String, Failure> {
@@ -218,7 +217,7 @@ fn carry_out(
     };
     let mut quarantine = Quarantine::open(&paths.quarantine_dir, &state.id, &origin)
         .map_err(|error| way::failed(&error))?;
-    let (mut facts, mut planned) = (facts, planned);
+    let mut planned = planned;
     let asked = Asked {
         resumed: true,
         ..asked.clone()
@@ -228,13 +227,19 @@ fn carry_out(
             settings,
             &mut operation,
             &state,
-            &facts,
             &planned,
             &mut quarantine,
             out,
         )?;
         // What the kubelet or the daemon put down between the first look and the last step.
-        (facts, planned) = look(settings, &asked, Some(&state.id))?;
+        (_, planned) = look(settings, &asked, Some(&state.id))?;
+        if let (false, Some(unsure)) = (asked.restart_kubelet, planned.refused.first()) {
+            return Err(Failure::Told {
+                exit: Exit::No,
+                message: format!("done, and not verified: {}", unsure.why),
+                hint: Some(format!("{}; then run it again", unsure.hint)),
+            });
+        }
         let steps = &mut planned.steps;
         steps.retain(|step| step.kind != StepKind::StartKubelet);
         if !steps.is_empty() && asked.restart_kubelet {
@@ -260,7 +265,6 @@ fn pass(
     settings: &Settings,
     operation: &mut Operation<State>,
     state: &State,
-    facts: &Facts,
     planned: &Plan,
     quarantine: &mut Quarantine,
     out: &mut Out,
@@ -276,14 +280,7 @@ fn pass(
             .record(&at, state)
             .map_err(|error| way::unrecorded(&error))?;
         out.note(&clean(&at));
-        // What the steps before have changed: etcd's container has ended, its data is settled.
-        let facts = match step.kind {
-            StepKind::MoveManifests | StepKind::MovePods | StepKind::MoveEtcd => {
-                &wait_for(gather(settings, Some(quarantine)))?
-            }
-            _ => facts,
-        };
-        let done = wait_for(steps::carry_out(step.kind, settings, facts, quarantine))?;
+        let done = wait_for(steps::carry_out(step.kind, settings, quarantine))?;
         let said = done.map_err(|error| {
             let text = format!("{}: {}", step.what, chain(&error));
             Failure::Told {

@@ -238,3 +238,83 @@ fn a_link_in_the_quarantine_is_not_followed_and_a_damaged_list_is_told() {
         Err(CleanupError::List { .. })
     ));
 }
+
+/// The command with a configuration whose directories are all below `root`.
+fn cleanup(root: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let text = format!(
+        "[node]\nname = 'node1'\n[paths]\nstate_dir = '{0}/state'\nmanifest_dir = '{0}/manifests'\n\
+         quarantine_dir = '{0}/quarantine'\n[containerd]\nsocket = '{0}/none.sock'\n[kubelet]\n\
+         read_only_url = 'http://127.0.0.1:1'\nsecure_url = 'https://127.0.0.1:1'\n\
+         pods_dir = '{0}/pods'\n[apiserver]\nkubeconfig = '{0}/none'\n[etcd]\nendpoints = []\n\
+         data_dir = '{0}/etcd'\n[socket]\npath = '{0}/socket'\n",
+        root.display()
+    );
+    put(&root.join("config.toml"), text.as_bytes());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .arg("cleanup")
+        .args(args)
+        .arg("--config")
+        .arg(root.join("config.toml"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn a_silent_containerd_refuses_before_anything_is_done() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = furnish(root.path());
+    let before = snapshot(&dir);
+    let (code, out, err) = cleanup(root.path(), &["--yes"]);
+    assert_eq!(code, Some(1), "{out}\n{err}");
+    assert!(err.contains("refused, and nothing was done"), "{err}");
+    assert!(err.contains("hint: start containerd"), "{err}");
+    assert!(out.contains("move 10 directories of pods"), "{out}");
+    assert!(!out.contains('\u{1b}'), "a name steers no terminal: {out}");
+    assert_eq!(snapshot(&dir), before);
+    assert!(!root.path().join("quarantine").exists() && !root.path().join("state").exists());
+}
+
+#[test]
+fn list_undo_and_release_say_what_there_is() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = furnish(root.path());
+    let before = snapshot(&dir);
+    let (code, _, err) = cleanup(root.path(), &["--undo", "--yes"]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(
+        err.contains("there is no quarantine") && err.contains("--list"),
+        "{err}"
+    );
+    let (code, out, _) = cleanup(root.path(), &["--release"]);
+    assert_eq!(
+        (code, out.contains("nothing to release")),
+        (Some(0), true),
+        "{out}"
+    );
+    let home = root.path().join("quarantine");
+    let mut quarantine = Quarantine::open(&home, "20261125T190000Z", &origin()).unwrap();
+    quarantine.take("pods", &dir, &names(&dir)).unwrap();
+    let (code, out, _) = cleanup(root.path(), &["--list"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("20261125T190000Z  10       -"), "{out}");
+    let (code, out, _) = cleanup(root.path(), &["--undo", "--dry-run", "-o", "json"]);
+    assert_eq!(code, Some(0));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["put_back"].as_array().unwrap().len(), 10);
+    assert_eq!(names(&dir), [] as [&str; 0]);
+    let (code, out, err) = cleanup(root.path(), &["--undo", "20261125T190000Z", "--yes"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert_eq!(snapshot(&dir), before);
+    let (code, _, err) = cleanup(root.path(), &["--undo", "20261125T190000Z", "--yes"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("was put back already"), "{err}");
+    let (code, _, err) = cleanup(root.path(), &["--undo", "../etc", "--yes"]);
+    assert_eq!(code, Some(2), "{err}");
+}
