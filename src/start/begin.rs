@@ -197,15 +197,12 @@ pub(super) async fn begin(
         }));
     }
     let places = Places::of(&first, aside);
-    let checked = match (&tree, options.abort) {
-        (Some(tree), false) => check(settings, first, tree, &places).await,
-        _ => {
-            operation.finish()?;
-            return Ok(None);
-        }
+    let Some(tree) = tree.filter(|_| !options.abort) else {
+        operation.finish()?;
+        return Ok(None);
     };
-    match (checked, tree) {
-        (Ok((journal, said)), Some(tree)) => {
+    match check(settings, first, &tree, &places).await {
+        Ok((journal, said)) => {
             notes.extend(said);
             places.sweep()?;
             Ok(Some(Ready {
@@ -216,8 +213,7 @@ pub(super) async fn begin(
                 notes,
             }))
         }
-        (Ok(_), None) => Err(StartError::NoTree),
-        (Err(error), _) => {
+        Err(error) => {
             // Nothing was touched.
             operation.finish()?;
             Err(error)

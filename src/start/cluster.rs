@@ -160,7 +160,8 @@ async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Un
         renewed: false,
         since: now,
     });
-    watched.renewed |= renewed != watched.first;
+    // One that vanishes was not renewed: it goes with its node.
+    watched.renewed |= renewed.is_some() && renewed != watched.first;
     Ok(Node {
         exists: node.is_some(),
         renewed: watched.renewed,
@@ -174,24 +175,29 @@ async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Un
 /// # Errors
 /// What could not be deleted.
 pub(super) async fn forget(asker: &Asker, node: &str) -> Result<(), String> {
+    // The node first: until it is gone, the scheduler binds the next pods to it.
+    let own = format!("/api/v1/nodes/{}", escaped(node));
+    delete(asker, &own).await?;
     let selector = format!("spec.nodeName%3D{}", escaped(node));
     let path = format!("/api/v1/pods?fieldSelector={selector}");
     let pods: Option<List<Pod>> = asker.find(&path).await.map_err(|unseen| unseen.detail)?;
-    let own = format!("/api/v1/nodes/{}", escaped(node));
-    let pods = pods.into_iter().flat_map(|list| list.items).map(|pod| {
+    for pod in pods.into_iter().flat_map(|list| list.items) {
         let meta = pod.metadata;
-        format!(
+        let path = format!(
             "/api/v1/namespaces/{}/pods/{}?gracePeriodSeconds=0",
             escaped(meta.namespace.as_deref().unwrap_or_default()),
             escaped(meta.name.as_deref().unwrap_or_default())
-        )
-    });
-    for path in pods.chain([own]) {
-        let reply = asker.send(http::Method::DELETE, &path, None).await;
-        let reply = reply.map_err(|unseen| unseen.detail)?;
-        if !reply.is_success() && reply.status != 404 {
-            return Err(format!("{path}: {} {}", reply.status, reply.words()));
-        }
+        );
+        delete(asker, &path).await?;
     }
     Ok(())
+}
+
+async fn delete(asker: &Asker, path: &str) -> Result<(), String> {
+    let reply = asker.send(http::Method::DELETE, path, None).await;
+    let reply = reply.map_err(|unseen| unseen.detail)?;
+    if reply.is_success() || reply.status == 404 {
+        return Ok(());
+    }
+    Err(format!("{path}: {} {}", reply.status, reply.words()))
 }

@@ -61,7 +61,7 @@ impl Executor {
         sources: &mut Sources,
     ) -> Result<(), String> {
         match action {
-            Action::PlaceSecrets => self.disk(|places, tree| places.place_secrets(tree)).await,
+            Action::PlaceSecrets => self.disk(Places::place_secrets).await,
             Action::RemoveSecrets => self.disk(|places, _| places.remove_secrets()).await,
             Action::PlaceManifest { index } => {
                 let component = component(journal, *index)?.clone();

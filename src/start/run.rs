@@ -1,6 +1,6 @@
 //! The loop of one run: observe, decide, write the journal, act.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::core::operation::OperationKind;
 use crate::core::start::decide::decide;
 use crate::core::start::journal::Journal;
-use crate::core::start::turn::{Decision, Ended, Orders};
+use crate::core::start::turn::{Action, Decision, Ended, Orders};
 use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::failpoints::hit;
@@ -26,6 +26,8 @@ use crate::signals;
 const PERIOD: Duration = Duration::from_secs(2);
 /// A failed action is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// A node is asked to be deleted again after this.
+const FORGET: Duration = Duration::from_secs(5);
 /// What is waited for is said again after this, unchanged.
 const AGAIN: Duration = Duration::from_secs(30);
 /// Between two lines about the same thing.
@@ -61,9 +63,10 @@ pub async fn run(
         timeout: options.timeout,
         abort: options.abort,
         forget: options.forget.clone(),
+        begun: clock::now(),
     };
     // Waiting begins with this run.
-    journal.progress_at = clock::now();
+    journal.progress_at = orders.begun;
     let shutdown = CancellationToken::new();
     let _ends_the_sources = shutdown.clone().drop_guard();
     let mut sources = Sources::start(settings, &journal, &tree, &orders.forget, &shutdown);
@@ -74,6 +77,7 @@ pub async fn run(
         lines,
         killing: Arc::new(Mutex::new(BTreeSet::new())),
     };
+    let mut forgetting: BTreeMap<String, Moment> = BTreeMap::new();
     let mut telling = Telling::default();
     loop {
         let observed = sources.observe(&boot_id, &journal, &places).await;
@@ -89,11 +93,23 @@ pub async fn run(
             if next.phase != journal.phase {
                 say(&format!("{}...", capital(next.phase.words())));
             }
-            operation.record(next.phase.words(), &next)?;
+            if let Err(error) = operation.record(next.phase.words(), &next) {
+                // Nothing is done that is not written down, and nothing is left frozen.
+                thaw(&journal, &orders, &mut sources, &boot_id, &executor).await;
+                return Err(error.into());
+            }
             hit("start.recorded");
             journal = next;
         }
         for action in &actions {
+            // What the API server says of it is a round old.
+            if let Action::ForgetNode { node } = action
+                && let Some(last) = forgetting.insert(node.clone(), now)
+                && now.since(last) < FORGET
+            {
+                forgetting.insert(node.clone(), last);
+                continue;
+            }
             if let Err(why) = executor.execute(action, &journal, &mut sources).await {
                 waits.push(why);
                 wake_at = Some(now.after(RETRY).min(wake_at.unwrap_or(now.after(RETRY))));
@@ -105,6 +121,7 @@ pub async fn run(
         }
         telling.tell(&waits, now, say);
         if let Some(ended) = ended {
+            thaw(&journal, &orders, &mut sources, &boot_id, &executor).await;
             return finish(settings, ended, operation, &journal, waits, &places);
         }
         let wait = wake_at.map_or(PERIOD, |at| at.since(clock::now()).min(PERIOD));

@@ -110,6 +110,7 @@ impl World {
                 timeout: None,
                 abort: false,
                 forget: Vec::new(),
+                begun: Moment(now),
             },
             manifests: [None; 3],
             temporary: [false; 3],
@@ -310,11 +311,11 @@ impl World {
         let temporary_api = self.temporary[0] || self.engine[0];
         let own_api = self.parents[0] == Parent::Serving;
         self.api_answers = temporary_api || own_api || self.api_elsewhere;
-        for index in 0..3 {
+        for (index, name) in NAMES.iter().enumerate() {
             let bound = self
                 .bound
                 .iter()
-                .any(|bound| bound.node == NODE && bound.pod.name == format!("{}-x", NAMES[index]));
+                .any(|bound| bound.node == NODE && bound.pod.name == format!("{name}-x"));
             let blocked = self.temporary[index] || self.engine[index];
             self.parents[index] = match self.parents[index] {
                 Parent::Nothing | Parent::Ended if self.kubelet && bound && self.api_answers => {

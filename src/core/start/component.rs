@@ -187,11 +187,11 @@ pub(crate) fn temporary_step(
     turn: &mut Turn<'_>,
 ) {
     let Some(parents) = parents else {
-        return turn.wait(component, evidence.text.clone());
+        return turn.wait(component, &evidence.text);
     };
     let starts = parents.iter().any(|sandbox| live(sandbox).next().is_some());
     if !starts && !evidence.elsewhere {
-        return turn.wait(component, evidence.text.clone());
+        return turn.wait(component, &evidence.text);
     }
     if let Some(not_before) = component.not_before
         && turn.now < not_before
@@ -201,14 +201,14 @@ pub(crate) fn temporary_step(
         turn.wake(not_before);
         return turn.wait(
             component,
-            format!(
+            &format!(
                 "its self-hosted pod failed to take over {times} times, next try in {left} s: {}",
                 evidence.text
             ),
         );
     }
     if let Some(first) = first {
-        return turn.wait(component, format!("{first} is handed over first"));
+        return turn.wait(component, &format!("{first} is handed over first"));
     }
     component.state = State::HandingOver {
         since: turn.now,
@@ -265,7 +265,7 @@ pub(crate) fn handing_over(
         turn.wake(turn.now);
         return turn.wait(
             component,
-            format!(
+            &format!(
                 "its self-hosted pod {why}; the temporary one comes back: {}",
                 evidence.text
             ),
@@ -278,7 +278,7 @@ pub(crate) fn handing_over(
     } else {
         "the temporary pod is being stopped".to_owned()
     };
-    turn.wait(component, text);
+    turn.wait(component, &text);
 }
 
 /// It has been handed over: does its counterpart go on serving?
@@ -308,7 +308,7 @@ pub(crate) fn handed_over(component: &mut Component, evidence: &Evidence, turn: 
     if turn.now.since(since) >= limit && turn.observed.runtime.known().is_some() {
         component.back(turn.now);
     }
-    turn.wait(component, evidence.text.clone());
+    turn.wait(component, &evidence.text);
 }
 
 /// Freezes a counterpart that would find its port taken, and thaws it in every other case: what a

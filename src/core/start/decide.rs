@@ -87,9 +87,8 @@ fn went_forward(before: &Journal, after: &Journal) -> bool {
 }
 
 fn placing(journal: &mut Journal, turn: &mut Turn<'_>) {
-    let placed = match turn.observed.placed.known() {
-        Some(placed) => placed,
-        None => return unseen_places(turn),
+    let Some(placed) = turn.observed.placed.known() else {
+        return unseen_places(turn);
     };
     if !matches!(placed.secrets, Standing::Ours(_)) {
         turn.waits.push("secrets are being placed".to_owned());

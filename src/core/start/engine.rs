@@ -12,6 +12,8 @@ use crate::core::stored::Engine;
 /// A kubelet that neither answers nor runs anything after so long is none. One needs about 6 s
 /// from its start to its first static pod.
 const NO_KUBELET: Duration = Duration::from_secs(30);
+/// One that was started just before this run may answer only now.
+const KUBELET_STARTS: Duration = Duration::from_secs(15);
 
 /// Finds out whether there is a kubelet that runs static pods.
 pub(crate) fn choose_engine(journal: &mut Journal, turn: &mut Turn<'_>) {
@@ -59,6 +61,7 @@ pub(crate) fn without_a_kubelet(journal: &Journal, turn: &mut Turn<'_>) {
     };
     let nobody = journal.engine == Some(Engine::Containerd)
         && turn.observed.kubelet.known().is_none()
+        && turn.now.since(turn.orders.begun) >= KUBELET_STARTS
         && turn.now.since(journal.since) >= Duration::from_secs(5);
     let handing = journal
         .components

@@ -20,6 +20,8 @@ pub struct Orders {
     pub abort: bool,
     /// Nodes that are gone for good.
     pub forget: Vec<String>,
+    /// When this run began: what was seen before it was seen by another process.
+    pub begun: Moment,
 }
 
 /// One thing to do. Every one may be repeated. `index` is of the journal's components.
@@ -130,7 +132,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    pub(crate) fn wait(&mut self, component: &Component, text: String) {
+    pub(crate) fn wait(&mut self, component: &Component, text: &str) {
         let name = component
             .counterpart
             .as_ref()

@@ -100,6 +100,8 @@ cgroup_kill() {
         # shellcheck disable=SC2086
         kill -KILL $pids 2>/dev/null || true
         [[ ! -e "$freezer" ]] || echo THAWED >"$freezer" 2>/dev/null || true
+        # A container that was paused is frozen by itself, and dies only when it is thawed.
+        find "${freezer%/*}" -mindepth 2 -name freezer.state -exec sh -c 'for f; do echo THAWED >"$f"; done' - {} + 2>/dev/null || true
         sleep 0.05
     done
     [[ -z "$pids" ]] || { say "after $round rounds these processes of $NODE still live: $pids"; return 1; }
