@@ -15,10 +15,10 @@ fn bytes_field(number: u32, content: &[u8], out: &mut Vec<u8>) {
 
 fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 fn write(number: u32, kind: Kind, out: &mut Vec<u8>) {
@@ -53,7 +53,7 @@ fn whole(name: &str) -> Vec<u8> {
     out
 }
 
-/// Fields that Kubernetes once had and the types have no more, or not yet.
+/// What of a message with every field has no place in its type.
 fn left<K: crate::recover::decode::KnownKind>(kind: &str) -> Vec<String> {
     let mut reader = Reader::default();
     let object = reader.read(kind, &whole(kind)).unwrap();
@@ -64,7 +64,8 @@ fn left<K: crate::recover::decode::KnownKind>(kind: &str) -> Vec<String> {
 
 #[test]
 fn names_and_types_of_all_fields_are_those_of_the_types() {
-    let deployment = left::<Deployment>("Deployment");
-    assert_eq!(deployment, Vec::<String>::new());
-    assert_eq!(left::<DaemonSet>("DaemonSet"), Vec::<String>::new());
+    // Of Kubernetes 1.19 and 1.20, behind a feature that was off.
+    let gone = ["spec.template.spec.volumes[0].ephemeral.readOnly"];
+    assert_eq!(left::<Deployment>("Deployment"), gone);
+    assert_eq!(left::<DaemonSet>("DaemonSet"), gone);
 }
