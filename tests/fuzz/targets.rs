@@ -183,7 +183,7 @@ fn objects(input: &[u8]) {
 
 fn sealed() -> Vec<Vec<u8>> {
     let vectors: serde_json::Value = serde_json::from_slice(VECTORS).unwrap();
-    let pairs = vectors["kvs"].as_array().unwrap().iter();
+    let pairs = vectors.as_array().unwrap().iter();
     let value = |pair: &serde_json::Value| {
         let bytes: k8s_openapi::ByteString = serde_json::from_value(pair["value"].clone()).unwrap();
         bytes.0

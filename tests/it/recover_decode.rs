@@ -143,7 +143,7 @@ fn no_error_holds_what_could_not_be_read() {
         for told in [
             format!("{:?}", secret(&stored)),
             format!("{:?}", deployment(&stored)),
-            format!("{:?}", json(&stored)),
+            format!("{:?}", config_map(&stored)),
         ] {
             assert!(
                 told.starts_with("Err") && !told.contains("hunter2"),

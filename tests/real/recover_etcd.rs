@@ -61,7 +61,9 @@ async fn a_dead_member_is_passed_over_and_a_lost_quorum_is_said() {
 
 #[tokio::test]
 async fn the_authority_alone_is_enough_where_etcd_wants_no_more() {
-    let cluster = Cluster::start_with("3.5", 1, &["--client-cert-auth=false"]).await;
+    // With an authority for clients etcd wants a certificate of each, whatever else it is told.
+    let none = ["--client-cert-auth=false", "--trusted-ca-file="];
+    let cluster = Cluster::start_with("3.5", 1, &none).await;
     with_secrets(&cluster, 3).await;
     let ask = |ca: Option<&str>, certificate: Option<&str>, key: Option<&str>| {
         let path = |name: &str| cluster.path(name);
@@ -81,6 +83,14 @@ async fn the_authority_alone_is_enough_where_etcd_wants_no_more() {
     let half = read(&half, &want).await.unwrap_err();
     assert!(matches!(half, SourceError::HalfIdentity), "{half}");
     let foreign = Cluster::start("3.5", 1).await;
+    let unknown = Source::Etcd {
+        endpoints: vec![foreign.endpoint(0)],
+        ca: Some(foreign.path("ca.crt")),
+        certificate: None,
+        key: None,
+    };
+    let unknown = read(&unknown, &want).await.unwrap_err();
+    assert!(unknown.hint().unwrap().contains("--etcd-certificate-path"));
     let wrong = Source::Etcd {
         endpoints: vec![cluster.endpoint(0)],
         ca: Some(foreign.path("ca.crt")),

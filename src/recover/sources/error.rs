@@ -91,7 +91,10 @@ fn of_etcd(errors: &[EtcdError]) -> String {
     };
     let tls = |error: &EtcdError| error.to_string().contains("certificate");
     let compacted = |error: &EtcdError| error.to_string().contains("compacted");
-    if errors.iter().any(compacted) {
+    let closed = |error: &EtcdError| error.to_string().contains("connection closed");
+    if errors.iter().any(closed) {
+        "etcd may want a client certificate: --etcd-certificate-path and --etcd-private-key-path"
+    } else if errors.iter().any(compacted) {
         "etcd was compacted while it was read: run it again"
     } else if errors.iter().any(denied) {
         "the client certificate must be one that etcd lets read all keys"

@@ -17,11 +17,15 @@ use crate::bolt::{Metas, Source};
 use crate::core::recover::found::Found;
 use crate::store::dir::Dir;
 
+/// Where a snapshot is unpacked that has no place beside itself.
+const ELSEWHERE: &str = "/var/tmp";
+
 /// Reads the file.
 pub(super) fn read(path: &Path, want: &Want) -> Result<Found, SourceError> {
     let Some(bundle) = bundle_at(path)? else {
         let unseal = Unseal::new(want.encryption.clone(), None);
-        return snapshot(path, path, want, Collector::new(&want.namespace, unseal));
+        let collector = Collector::new(&want.namespace, unseal);
+        return snapshot(path, path, want, false, collector);
     };
     let signed = want
         .trust
@@ -30,12 +34,15 @@ pub(super) fn read(path: &Path, want: &Want) -> Result<Found, SourceError> {
     let signed = signed.transpose()?.is_some();
     let named = bundle.path().join(&bundle.snapshot().name);
     let plain = unpacked(&bundle, &named, want)?;
+    if want.whole_file && !plain.is_unpacked() {
+        bundle.check_digest(bundle.snapshot(), &Progress::default())?;
+    }
     let unseal = Unseal::new(want.encryption.clone(), Some(bundle));
     let mut collector = Collector::new(&want.namespace, unseal);
     if !signed {
         collector.note("The signature of the backup was not looked at.");
     }
-    snapshot(plain.path(), &named, want, collector)
+    snapshot(plain.path(), &named, want, plain.is_unpacked(), collector)
 }
 
 /// The backup whose directory, or a part of which, `path` is.
@@ -64,17 +71,23 @@ fn unpacked(bundle: &Bundle, named: &Path, want: &Want) -> Result<PlainSnapshot,
         None => {
             let beside = bundle.path().parent().unwrap_or(Path::new("/"));
             let beside = Dir::open(beside).map_err(|error| SourceError::Bundle(error.into()))?;
-            plain::scratch(&beside)?
+            match plain::scratch(&beside) {
+                Ok(scratch) => scratch,
+                // A backup on a file system that cannot be written to.
+                Err(error) => Dir::open(Path::new(ELSEWHERE)).map_err(|_| error)?,
+            }
         }
     };
     Ok(bundle.plain_snapshot(&scratch, &Progress::default())?)
 }
 
-/// Reads the snapshot or database in the file `opened`, which people know as `path`.
+/// Reads the snapshot or database in the file `opened`, which people know as `path`; `hashed`: all
+/// of it was compared with a digest already.
 fn snapshot(
     opened: &Path,
     path: &Path,
     want: &Want,
+    hashed: bool,
     mut collector: Collector,
 ) -> Result<Found, SourceError> {
     let end = path.extension().unwrap_or_default();
@@ -112,7 +125,7 @@ fn snapshot(
     }
     let shown: PathBuf = path.into();
     match kind {
-        Kind::Snapshot if !want.whole_file => collector.note(format!(
+        Kind::Snapshot if !want.whole_file && !hashed => collector.note(format!(
             "The structure of what was read is whole; the hash of the whole file was not checked: \
              `rekindle backup verify {}` does.",
             shown.display()

@@ -7,7 +7,8 @@
 //! rustc; without the pass this runs too, without guidance, and says so.
 //!
 //! ```text
-//! fuzz TARGET [--seconds N] [--seed N]     default 60 seconds, a seed by the clock
+//! fuzz TARGET [--seconds N] [--seed N] [--guided]     default 60 seconds, a seed by the clock
+//!                                          --guided: fail where nothing guides it
 //! fuzz TARGET --replay FILE                one input, as a finding prints it
 //! ```
 #![allow(
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         target,
         seconds,
         seed: seed.unwrap_or_else(clock),
+        guided: arguments.iter().any(|argument| argument == "--guided"),
         dir: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/fuzz"),
     };
     run.go()
@@ -83,6 +85,8 @@ struct Run {
     target: Target,
     seconds: u64,
     seed: u64,
+    /// Not without coverage.
+    guided: bool,
     /// Where findings and the input of the moment are.
     dir: PathBuf,
 }
@@ -92,6 +96,10 @@ impl Run {
         let name = self.target.name();
         std::fs::create_dir_all(&self.dir).unwrap();
         let guided = Coverage::edges() > 0;
+        if self.guided && !guided {
+            eprintln!("fuzz {name}: built without tests/fuzz/instrument, so nothing guides it");
+            return ExitCode::FAILURE;
+        }
         println!(
             "fuzz {name}: {} s, seed {}, {}",
             self.seconds,
