@@ -204,6 +204,7 @@ async fn help_is_what_it_was() {
         &["checkpoint", "diff"],
         &["checkpoint", "render"],
         &["backup", "prune"],
+        &["recover"],
         &["doctor"],
         &["completions"],
         &["man"],

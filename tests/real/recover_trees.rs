@@ -134,7 +134,6 @@ impl Cluster {
         let signal = |signal: &str| Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(signal("-STOP").success());
         let copy = self.path("raw.db");
-        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         let copied = std::fs::copy(dir.join("etcd/member/snap/db"), &copy);
         assert!(signal("-CONT").success());
         copied.unwrap();
