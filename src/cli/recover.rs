@@ -67,7 +67,7 @@ pub struct Options {
     /// Read a backup of ours (its directory), a snapshot, or a member's member/snap/db
     #[arg(long, value_name = "PATH")]
     etcd_backup_file: Option<PathBuf>,
-    /// The API server's EncryptionConfiguration, where Secrets are encrypted at rest
+    /// The API server's encryption configuration, where Secrets are encrypted at rest
     #[arg(long, value_name = "FILE")]
     encryption_config: Option<PathBuf>,
     /// The namespace of the control plane
@@ -169,7 +169,7 @@ fn planned(
     };
     let backup = file.as_deref().map(|path| Backup {
         path,
-        plain: !path.ends_with(".zst"),
+        plain: Path::new(path).extension().is_none_or(|end| end != "zst"),
         prefix: &asked.want.prefix,
         token: &token,
     });

@@ -205,6 +205,8 @@ async fn help_is_what_it_was() {
         &["checkpoint", "render"],
         &["backup", "prune"],
         &["cleanup"],
+        &["start"],
+        &["recover"],
         &["doctor"],
         &["completions"],
         &["man"],

@@ -15,7 +15,7 @@ const BACKUP: Backup<'_> = Backup {
     token: "word",
 };
 
-fn cluster(tls: Value) -> Value {
+fn cluster(tls: &Value) -> Value {
     json!({
         "apiVersion": "etcd.database.coreos.com/v1beta2",
         "kind": "EtcdCluster",
@@ -36,7 +36,7 @@ fn with_tls() -> Found {
         "member": {"peerSecret": "etcd-peer-tls", "serverSecret": "etcd-server-tls"},
         "operatorSecret": "etcd-client-tls",
     }});
-    found.etcd_cluster = Some(cluster(names));
+    found.etcd_cluster = Some(cluster(&names));
     for (secret, prefix) in [
         ("etcd-peer-tls", "peer"),
         ("etcd-server-tls", "server"),
@@ -116,7 +116,7 @@ fn the_tree_is_the_seeds_file_for_file() {
 #[test]
 fn bootkube_612_a_cluster_without_tls_is_recovered_too() {
     let mut found = lab();
-    found.etcd_cluster = Some(cluster(Value::Null));
+    found.etcd_cluster = Some(cluster(&Value::Null));
     let plan = etcd_of(&found);
     assert!(plan.files.keys().all(|path| !path.starts_with("tls/etcd")));
     let made = pod(&plan, "etcd");

@@ -22,7 +22,7 @@ fn pieces(word: &str) -> impl Iterator<Item = &str> {
 
 /// Words of a command have no flags after a space; what a shell runs has.
 fn is_script(word: &str) -> bool {
-    !word.starts_with('-') && (word.contains(" --") || word.contains("\n"))
+    !word.starts_with('-') && (word.contains(" --") || word.contains('\n'))
 }
 
 /// The container's flags are in a script that a shell runs.

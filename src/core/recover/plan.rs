@@ -101,7 +101,7 @@ pub fn plan(found: &Found, wanted: &Wanted<'_>) -> Result<Plan, Mistakes> {
     let mut plan = Plan::default();
     let selection = select(found, wanted.looked_in);
     let mut mistakes = selection.mistakes;
-    plan.warnings = found.notes.clone();
+    plan.warnings.clone_from(&found.notes);
     plan.warnings.extend(selection.warnings);
     let etcd = match wanted.backup {
         Some(backup) => self_hosted_etcd::of(found, backup, &mut mistakes, &mut plan.warnings),
