@@ -34,7 +34,7 @@ pub enum UnitError {
         unit: String,
         /// Why not.
         #[source]
-        source: zbus::Error,
+        source: Box<zbus::Error>,
     },
     /// No answer in time.
     #[error("systemd: {doing} {unit}: no answer within {} s", after.as_secs())]
@@ -144,7 +144,7 @@ async fn within<T>(
         Ok(Err(source)) => Err(UnitError::Bus {
             doing,
             unit,
-            source,
+            source: Box::new(source),
         }),
         Err(_) => Err(UnitError::TimedOut {
             doing,

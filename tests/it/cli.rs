@@ -252,6 +252,7 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-checkpoint-render.8",
             "rekindle-checkpoint-show.8",
             "rekindle-checkpoint.8",
+            "rekindle-cleanup.8",
             "rekindle-completions.8",
             "rekindle-doctor.8",
             "rekindle-man.8",

@@ -12,7 +12,7 @@ use crate::store_disk::inside;
 
 const JOURNEY: &str = "REKINDLE_TEST_CLEANUP";
 const KILL_AT: &str = "REKINDLE_KILL_AT";
-const POINTS: [&str; 10] = [
+const POINTS: [&str; 9] = [
     "cleanup.listed",
     "cleanup.taken",
     "cleanup.copied",
@@ -22,7 +22,6 @@ const POINTS: [&str; 10] = [
     "move.copy-renamed",
     "move.copy-file-written",
     "durable.temp-half-written",
-    "durable.discard-moved",
 ];
 
 /// The quarantine is on the disk of `dir`; what is moved is half on it and half elsewhere.

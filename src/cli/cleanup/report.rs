@@ -14,6 +14,9 @@ use crate::core::cleanup::facts::{Answer, Facts};
 use crate::core::cleanup::list::List;
 use crate::core::cleanup::plan::{Plan, Refusal, Step};
 
+/// Most characters of an answer that are shown to people.
+const DETAIL: usize = 160;
+
 /// The whole answer.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -108,7 +111,7 @@ impl Report {
     fn text(&self) -> String {
         let mut text = String::new();
         for served in &self.asked {
-            let detail = clean(&served.detail);
+            let detail: String = clean(&served.detail).chars().take(DETAIL).collect();
             let detail = if detail.is_empty() {
                 detail
             } else {

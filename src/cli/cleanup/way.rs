@@ -81,22 +81,26 @@ impl Way<'_> {
 
     /// Waits until a daemon that runs has noticed: a turn that has begun may still start a copy.
     pub(super) fn daemon_holds_back(&self, out: &mut Out) -> Result<(), Failure> {
-        let noticed = wait_for(tokio::time::timeout(NOTICED, async {
-            let mut target = "/v1/status".to_owned();
-            let mut patience = Duration::ZERO;
-            loop {
-                let status = client::get::<wire::Status>(&self.socket, &target, patience).await;
-                let Ok(status) = status else {
-                    return false;
-                };
-                let mut operations = status.report.operations.iter();
-                if operations.any(|seen| seen.kind == OperationKind::Cleanup) {
-                    return true;
+        // Within the runtime: a timer cannot be made outside of one.
+        let noticed = wait_for(async {
+            tokio::time::timeout(NOTICED, async {
+                let mut target = "/v1/status".to_owned();
+                let mut patience = Duration::ZERO;
+                loop {
+                    let status = client::get::<wire::Status>(&self.socket, &target, patience).await;
+                    let Ok(status) = status else {
+                        return false;
+                    };
+                    let mut operations = status.report.operations.iter();
+                    if operations.any(|seen| seen.kind == OperationKind::Cleanup) {
+                        return true;
+                    }
+                    patience = Duration::from_secs(5);
+                    target = format!("/v1/status?after={}&wait_seconds=5", status.generation);
                 }
-                patience = Duration::from_secs(5);
-                target = format!("/v1/status?after={}&wait_seconds=5", status.generation);
-            }
-        }))?;
+            })
+            .await
+        })?;
         match noticed {
             Ok(true) => out.note("the daemon holds back"),
             Ok(false) => out.note("note: no daemon answers; one that is started will hold back"),

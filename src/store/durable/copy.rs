@@ -32,7 +32,11 @@ pub fn copy_in(
     let temp = temporary_name();
     let mut left_out = Vec::new();
     let copied = copy(from, name, to, &temp, name, 0, &mut left_out)
-        .and_then(|()| rename(to, &temp, to, to_name));
+        // A socket by itself has no copy.
+        .and_then(|()| match to.stat(&temp)? {
+            Some(_) => rename(to, &temp, to, to_name),
+            None => Ok(()),
+        });
     if let Err(error) = copied {
         // The first error is the one to report; a leftover is swept by the next run.
         let _ = remove_for_good(to, &temp);
