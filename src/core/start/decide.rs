@@ -61,9 +61,14 @@ pub fn decide(observed: &Observed, journal: &Journal, orders: &Orders, now: Mome
             turn.wake(at);
         }
     }
-    // The counterpart needs its port in a moment; everything else may take a little longer.
-    turn.actions
-        .sort_by_key(|action| !matches!(action, Action::Pause { .. }));
+    // A kube-apiserver binds its port some 100 ms after its start, and fails where it is taken:
+    // frozen first, then the port is freed. The kubelet looks for what died once a second, so that
+    // the manifest is gone before it would start the temporary pod again.
+    turn.actions.sort_by_key(|action| match action {
+        Action::Pause { .. } => 0,
+        Action::Kill { .. } => 1,
+        _ => 2,
+    });
     Decision {
         journal: next,
         actions: turn.actions,
