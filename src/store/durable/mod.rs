@@ -7,6 +7,7 @@
 //! it. Nothing below an opened [`Dir`] is reached through a symbolic link; a link that stands where
 //! a file is to be is replaced, never followed.
 
+mod behind;
 mod error;
 mod fresh;
 mod parts;

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::behind::Behind;
 use super::{
     Attributes, Dir, DurableError, named, rename, set_attributes, sync, sync_file, temporary_file,
 };
@@ -24,6 +25,7 @@ pub struct DurableFile {
     file: File,
     mode: u32,
     named: bool,
+    behind: Behind,
 }
 
 impl DurableFile {
@@ -44,6 +46,7 @@ impl DurableFile {
             file,
             mode,
             named: false,
+            behind: Behind::new(),
         })
     }
 
@@ -69,6 +72,8 @@ impl DurableFile {
     pub fn finish(mut self) -> Result<(), DurableError> {
         let path = self.dir.path().join(&self.name);
         hit("stream.written");
+        let settled = self.behind.settle();
+        settled.map_err(|source| self.failed_write(source))?;
         set_attributes(&self.file, &path, &Attributes::ours(self.mode))?;
         sync_file(&self.file, &path)?;
         hit("stream.synced");
@@ -85,6 +90,7 @@ impl Write for DurableFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         hit("stream.chunk-written");
+        self.behind.wrote(&self.file, written)?;
         Ok(written)
     }
 
