@@ -19,6 +19,8 @@ use crate::core::time::Moment;
 
 /// Everything must go on serving for so long without the temporary control plane.
 const STABLE: Duration = Duration::from_secs(10);
+/// A static pod whose manifest is gone, and of which nothing was seen for so long, is gone.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Decides.
 #[must_use]
@@ -296,7 +298,7 @@ fn step(
             }
         }
         State::HandingOver { .. } => handing_over(index, component, evidence, seen, turn),
-        State::HandedOver { .. } => handed_over(component, evidence, turn),
+        State::HandedOver { .. } => handed_over(index, component, evidence, turn),
     }
 }
 
@@ -331,8 +333,18 @@ fn removing(journal: &mut Journal, turn: &mut Turn<'_>, last: Phase) {
     }
     thaw(journal, turn);
     if !left.is_empty() {
+        journal.gone_since = None;
         turn.wake(turn.now.after(Duration::from_secs(1)));
         return turn.waits.push(format!("stopping: {}", left.join(", ")));
+    }
+    // A kubelet that was just starting one starts it all the same. What was handed over has been
+    // gone for long enough.
+    let since = *journal.gone_since.get_or_insert(turn.now);
+    if last == Phase::Aborted && turn.now.since(since) < SETTLED {
+        turn.wake(since.after(SETTLED));
+        return turn.waits.push(
+            "all are stopped; whether the kubelet starts one again is waited for".to_owned(),
+        );
     }
     if !kept
         && (matches!(placed.secrets, Standing::Ours(_))
