@@ -235,6 +235,7 @@ fn first(settings: &Settings, options: &Options, tree: Option<&Tree>, boot_id: &
         phase: Phase::Placing,
         since: now,
         progress_at: now,
+        gone_since: None,
         components: tree
             .into_iter()
             .flat_map(|tree| &tree.pods)

@@ -89,6 +89,15 @@ pub async fn run(
             ended,
             mut wake_at,
         } = decide(&observed, &journal, &orders, now);
+        // Not written down first: it cannot wait for the disk, and whoever comes next thaws.
+        let (pauses, actions): (Vec<_>, Vec<_>) = actions
+            .into_iter()
+            .partition(|action| matches!(action, Action::Pause { .. }));
+        for action in &pauses {
+            if let Err(why) = executor.execute(action, &journal, &mut sources).await {
+                waits.push(why);
+            }
+        }
         if next != journal {
             if next.phase != journal.phase {
                 say(&format!("{}...", capital(next.phase.words())));

@@ -36,6 +36,33 @@ fn r20_giving_up_removes_what_was_placed_in_every_phase() {
 }
 
 #[test]
+fn a_static_pod_that_comes_late_is_stopped_all_the_same() {
+    // The kubelet was starting it when its manifest went.
+    let mut world = World::new().with_stale_pods();
+    world.until("serving", |world| world.at(Phase::Serving));
+    world.orders.abort = true;
+    world.turn();
+    assert_eq!(world.manifests, [None; 3]);
+    world.now += 1000;
+    world.turn();
+    assert!(world.at(Phase::Aborting), "not believed at once");
+    world.temporary[1] = true;
+    for _ in 0..20 {
+        world.now += 1000;
+        world.turn();
+    }
+    assert_eq!(world.temporary, [false; 3]);
+    world.until("given up", |world| world.at(Phase::Aborted));
+    // And after a hand-over.
+    let mut world = World::new().with_stale_pods();
+    world.until("verifying", |world| world.at(Phase::Verifying));
+    world.temporary[1] = true;
+    world.turn();
+    assert_eq!(world.temporary, [false; 3]);
+    world.until("done", done);
+}
+
+#[test]
 fn after_a_reboot_the_temporary_pods_run_again() {
     let mut world = World::new().with_stale_pods();
     world.until("handed over", |world| world.at(Phase::Verifying));

@@ -94,6 +94,7 @@ impl World {
                 phase: Phase::Placing,
                 since: Moment(now),
                 progress_at: Moment(now),
+                gone_since: None,
                 components: NAMES.iter().map(|name| component(name)).collect(),
                 required: DEFAULT
                     .iter()

@@ -282,10 +282,20 @@ pub(crate) fn handing_over(
 }
 
 /// It has been handed over: does its counterpart go on serving?
-pub(crate) fn handed_over(component: &mut Component, evidence: &Evidence, turn: &mut Turn<'_>) {
+pub(crate) fn handed_over(
+    index: usize,
+    component: &mut Component,
+    evidence: &Evidence,
+    turn: &mut Turn<'_>,
+) {
     let State::HandedOver { lost } = component.state else {
         return;
     };
+    // The kubelet was just starting it again when its manifest went.
+    if gone(component, turn.observed, &turn.orders.node) == Some(false) {
+        stop(index, component, true, turn);
+        turn.wait(component, "the temporary pod is being stopped");
+    }
     // Of an API server its own answer counts: nothing else can be known while there is none.
     let serves = if component.api {
         turn.observed.api.serves_since(Moment(0))

@@ -19,6 +19,8 @@ use crate::core::time::Moment;
 
 /// Everything must go on serving for so long without the temporary control plane.
 const STABLE: Duration = Duration::from_secs(10);
+/// A static pod whose manifest is gone, and of which nothing was seen for so long, is gone.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Decides.
 #[must_use]
@@ -61,9 +63,14 @@ pub fn decide(observed: &Observed, journal: &Journal, orders: &Orders, now: Mome
             turn.wake(at);
         }
     }
-    // The counterpart needs its port in a moment; everything else may take a little longer.
-    turn.actions
-        .sort_by_key(|action| !matches!(action, Action::Pause { .. }));
+    // A kube-apiserver binds its port some 100 ms after its start, and fails where it is taken:
+    // frozen first, then the port is freed. The kubelet looks for what died once a second, so that
+    // the manifest is gone before it would start the temporary pod again.
+    turn.actions.sort_by_key(|action| match action {
+        Action::Pause { .. } => 0,
+        Action::Kill { .. } => 1,
+        _ => 2,
+    });
     Decision {
         journal: next,
         actions: turn.actions,
@@ -291,7 +298,7 @@ fn step(
             }
         }
         State::HandingOver { .. } => handing_over(index, component, evidence, seen, turn),
-        State::HandedOver { .. } => handed_over(component, evidence, turn),
+        State::HandedOver { .. } => handed_over(index, component, evidence, turn),
     }
 }
 
@@ -326,8 +333,18 @@ fn removing(journal: &mut Journal, turn: &mut Turn<'_>, last: Phase) {
     }
     thaw(journal, turn);
     if !left.is_empty() {
+        journal.gone_since = None;
         turn.wake(turn.now.after(Duration::from_secs(1)));
         return turn.waits.push(format!("stopping: {}", left.join(", ")));
+    }
+    // A kubelet that was just starting one starts it all the same. What was handed over has been
+    // gone for long enough.
+    let since = *journal.gone_since.get_or_insert(turn.now);
+    if last == Phase::Aborted && turn.now.since(since) < SETTLED {
+        turn.wake(since.after(SETTLED));
+        return turn.waits.push(
+            "all are stopped; whether the kubelet starts one again is waited for".to_owned(),
+        );
     }
     if !kept
         && (matches!(placed.secrets, Standing::Ours(_))

@@ -30,6 +30,9 @@ pub struct Journal {
     pub since: Moment,
     /// When anything went forward last.
     pub progress_at: Moment,
+    /// While it is given up: since when nothing temporary is left.
+    #[serde(default)]
+    pub gone_since: Option<Moment>,
     /// The temporary pods.
     pub components: Vec<Component>,
     /// The pods that are waited for.
@@ -202,6 +205,7 @@ impl Journal {
         boot_id.clone_into(&mut self.boot_id);
         self.since = now;
         self.progress_at = now;
+        self.gone_since = None;
         if self.phase.is_final() || self.phase == Phase::Aborting {
             return;
         }
