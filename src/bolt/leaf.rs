@@ -31,13 +31,12 @@ pub(super) fn entries(
 ) -> Result<u64, BoltError> {
     let Room { table, entry, last } = room;
     let begin = place.table_end(header.count)?;
-    let table = match held.get(size(HEADER)..size(begin)) {
-        Some(held) => held,
-        None => {
-            table.resize(size(begin - HEADER), 0);
-            source.fill(place.offset + HEADER, table)?;
-            table.as_slice()
-        }
+    let table = if let Some(held) = held.get(size(HEADER)..size(begin)) {
+        held
+    } else {
+        table.resize(size(begin - HEADER), 0);
+        source.fill(place.offset + HEADER, table)?;
+        table.as_slice()
     };
     let mut expected = begin;
     last.clear();

@@ -48,7 +48,7 @@ impl Part {
         (first, next.or(self.behind.as_deref()))
     }
 
-    fn push(&mut self, leaf: Pending) {
+    fn push(&mut self, leaf: &Pending) {
         let from = self.keys.len();
         self.keys.extend_from_slice(&leaf.key);
         self.leaves.push(Leaf {
@@ -128,7 +128,7 @@ impl<'s> Leaves<'s> {
     pub(super) fn part(&mut self) -> Result<Part, BoltError> {
         let mut part = Part::default();
         if let Some(first) = self.pending.take() {
-            part.push(first);
+            part.push(&first);
         }
         while let Some(leaf) = self.next()? {
             if part.is_full() {
@@ -136,7 +136,7 @@ impl<'s> Leaves<'s> {
                 self.pending = Some(leaf);
                 break;
             }
-            part.push(leaf);
+            part.push(&leaf);
         }
         Ok(part)
     }

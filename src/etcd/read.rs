@@ -142,7 +142,7 @@ impl Reader<'_> {
         let endpoint = self.endpoint();
         let client = self.etcd.client(&endpoint).await?;
         let revision = self.pinned.map_or(0, |pinned| pinned.revision);
-        let answer = get(client, key, options.with_revision(revision));
+        let answer = get(&client, key, options.with_revision(revision));
         let answer = self.etcd.call(&endpoint, call, answer).await?;
         let unreadable = |cause: &str| EtcdError::Unreadable {
             endpoint: endpoint.clone(),
@@ -167,10 +167,10 @@ impl Reader<'_> {
 }
 
 fn get(
-    client: Client,
+    client: &Client,
     key: &[u8],
     options: GetOptions,
-) -> impl Future<Output = Result<GetResponse, etcd_client::Error>> {
+) -> impl Future<Output = Result<GetResponse, etcd_client::Error>> + use<> {
     let mut client = client.kv_client().max_decoding_message_size(LARGEST);
     let key = key.to_vec();
     async move { client.get(key, Some(options)).await }

@@ -7,66 +7,73 @@
               that lives as long as the program, and every access is atomic"
 )]
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-static BEGIN: AtomicUsize = AtomicUsize::new(0);
+static START: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static END: AtomicUsize = AtomicUsize::new(0);
 
 /// Called before `main` by each instrumented module, with the bounds of all counters.
 #[unsafe(no_mangle)]
-extern "C" fn __sanitizer_cov_8bit_counters_init(start: *const u8, stop: *const u8) {
-    BEGIN.store(start.addr(), Ordering::Relaxed);
+extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, stop: *mut u8) {
+    START.store(start, Ordering::Relaxed);
     END.store(stop.addr(), Ordering::Relaxed);
-    START.store(start.cast_mut(), Ordering::Relaxed);
 }
 
-static START: std::sync::atomic::AtomicPtr<u8> =
-    std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
-
-/// The counters; none where nothing is instrumented.
-fn counters() -> &'static [AtomicU8] {
+/// The counters, eight in a word; none where nothing is instrumented. The few at the ends that
+/// fill no word are left out.
+fn words() -> &'static [AtomicU64] {
     let length = Coverage::edges();
     if length == 0 {
         return &[];
     }
-    // SAFETY: the linker's bounds of one section of bytes, writable and never freed; `AtomicU8` has
-    // the layout of `u8`, and the instrumented code's plain increments are of this thread or lost.
-    unsafe { std::slice::from_raw_parts(START.load(Ordering::Relaxed).cast::<AtomicU8>(), length) }
+    let start = START.load(Ordering::Relaxed);
+    // SAFETY: the linker's bounds of one section of bytes, writable and never freed; any eight of
+    // them in a row are an `AtomicU64`, and the instrumented code's own increments are of one byte
+    // each: one that is lost is a count that is one too low.
+    unsafe {
+        let bytes = std::slice::from_raw_parts(start.cast::<AtomicU8>(), length);
+        bytes.align_to::<AtomicU64>().1
+    }
 }
 
 /// What was reached until now, and how often at once, in steps of powers of two.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
-    seen: Vec<u8>,
+    seen: Vec<[u8; 8]>,
 }
 
 impl Coverage {
     /// Edges that are counted.
     pub(crate) fn edges() -> usize {
-        END.load(Ordering::Relaxed)
-            .saturating_sub(BEGIN.load(Ordering::Relaxed))
+        let end = END.load(Ordering::Relaxed);
+        end.saturating_sub(START.load(Ordering::Relaxed).addr())
     }
 
     /// Forgets the last input's counts.
     pub(crate) fn reset() {
-        for counter in counters() {
-            if counter.load(Ordering::Relaxed) != 0 {
-                counter.store(0, Ordering::Relaxed);
+        for word in words() {
+            if word.load(Ordering::Relaxed) != 0 {
+                word.store(0, Ordering::Relaxed);
             }
         }
     }
 
     /// The input reached what none before it did.
     pub(crate) fn is_new(&mut self) -> bool {
-        let counters = counters();
-        self.seen.resize(counters.len(), 0);
+        let words = words();
+        self.seen.resize(words.len(), [0; 8]);
         let mut new = false;
-        for (counter, seen) in counters.iter().zip(&mut self.seen) {
-            let count = counter.load(Ordering::Relaxed);
-            if count != 0 {
-                let bucket = 1 << (7 - count.leading_zeros());
-                new |= *seen & bucket == 0;
-                *seen |= bucket;
+        for (word, seen) in words.iter().zip(&mut self.seen) {
+            let counts = word.load(Ordering::Relaxed);
+            if counts == 0 {
+                continue;
+            }
+            for (count, seen) in counts.to_ne_bytes().into_iter().zip(seen) {
+                if count != 0 {
+                    let step = 1 << (7 - count.leading_zeros());
+                    new |= *seen & step == 0;
+                    *seen |= step;
+                }
             }
         }
         new
@@ -74,6 +81,7 @@ impl Coverage {
 
     /// Edges that were reached by any input.
     pub(crate) fn reached(&self) -> usize {
-        self.seen.iter().filter(|seen| **seen != 0).count()
+        let seen = self.seen.iter().flatten();
+        seen.filter(|seen| **seen != 0).count()
     }
 }

@@ -87,7 +87,7 @@ struct Run {
     seed: u64,
     /// Not without coverage.
     guided: bool,
-    /// Where findings and the input of the moment are.
+    /// Where findings are put.
     dir: PathBuf,
 }
 
@@ -145,9 +145,12 @@ impl Run {
         ExitCode::SUCCESS
     }
 
-    /// The input that is being tried: what is left of a process that was killed.
+    /// The input that is being tried, in memory: what is left of a process that was killed.
     fn current(&self) -> PathBuf {
-        self.dir.join(format!("{}.current", self.target.name()))
+        PathBuf::from(format!(
+            "/dev/shm/rekindle-fuzz-{}.current",
+            self.target.name()
+        ))
     }
 
     fn survives(&self, input: &[u8]) -> bool {

@@ -1,5 +1,7 @@
 //! What of an object was lost on the way into its type.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// Fields that are told.
@@ -52,7 +54,7 @@ fn walk(written: &Value, read: Option<&Value>, path: &mut String, lost: &mut Vec
         (Value::Array(written), Some(read)) => {
             for (index, value) in written.iter().enumerate() {
                 let length = path.len();
-                path.push_str(&format!("[{index}]"));
+                let _ = write!(path, "[{index}]");
                 walk(value, read.get(index), path, lost);
                 path.truncate(length);
             }

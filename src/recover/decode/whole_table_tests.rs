@@ -15,10 +15,10 @@ fn bytes_field(number: u32, content: &[u8], out: &mut Vec<u8>) {
 
 fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 fn write(number: u32, kind: Kind, out: &mut Vec<u8>) {

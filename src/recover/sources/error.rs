@@ -52,13 +52,12 @@ impl SourceError {
             Self::File(VerifyError::InUse { .. }) => Some(
                 "read the running etcd itself (--etcd-servers), or stop it first".to_owned(),
             ),
-            Self::File(error) => Some(error.hint().to_owned()),
             Self::Raw(error) if error.is_damage() => Some(
                 "if it was copied while etcd ran, stop etcd and copy it again; else use a backup or \
                  another member's database"
                     .to_owned(),
             ),
-            Self::Raw(error) => Some(error.hint().to_owned()),
+            Self::File(error) | Self::Raw(error) => Some(error.hint().to_owned()),
             Self::Bundle(error) => error.hint(),
             Self::Etcd(errors) => Some(of_etcd(errors)),
             Self::NoQuorum { .. } => Some(

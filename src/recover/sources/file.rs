@@ -10,7 +10,7 @@ use super::error::SourceError;
 use super::unseal::Unseal;
 use super::wanted::Wanted;
 use crate::backup::Progress;
-use crate::backup::bundle::{Bundle, MANIFEST, PlainSnapshot, plain};
+use crate::backup::bundle::{Bundle, BundleError, MANIFEST, PlainSnapshot, plain};
 use crate::backup::verify::file::{measure, not_in_use, open, unchanged};
 use crate::backup::verify::{Kind, Options, VerifyError, check_metas, is_unfinished, verify_with};
 use crate::bolt::{Metas, Source};
@@ -66,16 +66,15 @@ fn unpacked(bundle: &Bundle, named: &Path, want: &Want) -> Result<PlainSnapshot,
     if !bundle.snapshot().compressed {
         return Ok(PlainSnapshot::lying_at(named));
     }
-    let scratch = match &want.scratch {
-        Some(scratch) => Dir::open(scratch).map_err(|error| SourceError::Bundle(error.into()))?,
-        None => {
-            let beside = bundle.path().parent().unwrap_or(Path::new("/"));
-            let beside = Dir::open(beside).map_err(|error| SourceError::Bundle(error.into()))?;
-            match plain::scratch(&beside) {
-                Ok(scratch) => scratch,
-                // A backup on a file system that cannot be written to.
-                Err(error) => Dir::open(Path::new(ELSEWHERE)).map_err(|_| error)?,
-            }
+    let open = |path: &Path| Dir::open(path).map_err(BundleError::from);
+    let scratch = if let Some(scratch) = &want.scratch {
+        open(scratch)?
+    } else {
+        let beside = bundle.path().parent().unwrap_or(Path::new("/"));
+        match plain::scratch(&open(beside)?) {
+            Ok(scratch) => scratch,
+            // A backup on a file system that cannot be written to.
+            Err(error) => open(Path::new(ELSEWHERE)).map_err(|_| error)?,
         }
     };
     Ok(bundle.plain_snapshot(&scratch, &Progress::default())?)
