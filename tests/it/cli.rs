@@ -204,7 +204,6 @@ async fn help_is_what_it_was() {
         &["checkpoint", "diff"],
         &["checkpoint", "render"],
         &["backup", "prune"],
-        &["recover"],
         &["doctor"],
         &["completions"],
         &["man"],
