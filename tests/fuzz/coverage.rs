@@ -1,6 +1,6 @@
 //! Which edges of the library an input reached: the counters that rustc's `sancov` pass puts in.
 //!
-//! Source: clang's "SanitizerCoverage", inline 8-bit counters.
+//! Source: clang's documentation of its coverage pass, inline 8-bit counters.
 #![allow(
     unsafe_code,
     reason = "the pass hands its counters over as two addresses; they are a static array of bytes \
@@ -70,7 +70,7 @@ impl Coverage {
             }
             for (count, seen) in counts.to_ne_bytes().into_iter().zip(seen) {
                 if count != 0 {
-                    let step = 1 << (7 - count.leading_zeros());
+                    let step = 1 << count.ilog2();
                     new |= *seen & step == 0;
                     *seen |= step;
                 }

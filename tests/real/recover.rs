@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use rekindle::core::recover::found::{Found, Stored};
 use rekindle::encryption::EncryptionConfiguration;
 use rekindle::recover::{Source, SourceError, Want, read};
@@ -79,8 +79,11 @@ async fn fill(plane: &ControlPlane) {
         map.binary_data = Some([("binary".to_owned(), ByteString(vec![0xFF, 0]))].into());
         maps.create(&post, &map).await.unwrap();
     }
-    secrets.delete("gone", &Default::default()).await.unwrap();
-    maps.delete("gone", &Default::default()).await.unwrap();
+    secrets
+        .delete("gone", &DeleteParams::default())
+        .await
+        .unwrap();
+    maps.delete("gone", &DeleteParams::default()).await.unwrap();
 }
 
 async fn saved(plane: &ControlPlane, dir: &Path) -> PathBuf {
@@ -203,6 +206,7 @@ async fn r17_secrets_of_a_real_api_server_with_each_provider() {
         );
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("encryption.yaml");
+        #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         std::fs::write(&file, &text).unwrap();
         let plane = ControlPlane::start_encrypting(Some(file)).await;
         fill(&plane).await;

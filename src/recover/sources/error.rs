@@ -10,14 +10,14 @@ use crate::etcd::EtcdError;
 pub enum SourceError {
     /// A file that cannot be read, or is no database of etcd.
     #[error(transparent)]
-    File(#[from] VerifyError),
+    File(Box<VerifyError>),
     /// A bare database that is damaged or cannot be read somewhere: it may have been copied from a
     /// running etcd.
     #[error(transparent)]
-    Raw(VerifyError),
+    Raw(Box<VerifyError>),
     /// A backup that cannot be read or trusted.
     #[error(transparent)]
-    Bundle(#[from] BundleError),
+    Bundle(Box<BundleError>),
     /// No endpoint of etcd gives an answer.
     #[error("etcd gives no answer: {}", told(.0))]
     Etcd(Vec<EtcdError>),
@@ -44,12 +44,24 @@ pub enum SourceError {
     EndedEarly,
 }
 
+impl From<VerifyError> for SourceError {
+    fn from(error: VerifyError) -> Self {
+        Self::File(Box::new(error))
+    }
+}
+
+impl From<BundleError> for SourceError {
+    fn from(error: BundleError) -> Self {
+        Self::Bundle(Box::new(error))
+    }
+}
+
 impl SourceError {
     /// What to do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::File(VerifyError::InUse { .. }) => Some(
+            Self::File(error) if matches!(**error, VerifyError::InUse { .. }) => Some(
                 "read the running etcd itself (--etcd-servers), or stop it first".to_owned(),
             ),
             Self::Raw(error) if error.is_damage() => Some(

@@ -110,8 +110,8 @@ fn snapshot(
     let damaged = |error| {
         let error = VerifyError::of_bolt(path, error);
         match kind {
-            Kind::RawDatabase => SourceError::Raw(error),
-            Kind::Snapshot => SourceError::File(error),
+            Kind::RawDatabase => SourceError::Raw(Box::new(error)),
+            Kind::Snapshot => error.into(),
         }
     };
     let metas = Metas::read(&source).map_err(damaged)?;
