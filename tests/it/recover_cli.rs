@@ -124,6 +124,16 @@ impl Stage {
 }
 
 #[test]
+fn help_is_what_it_was() {
+    let output = Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .args(["recover", "--help"])
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    insta::assert_snapshot!("recover_help", out);
+}
+
+#[test]
 fn wrong_usage_is_2_and_says_all_of_it() {
     let stage = Stage::new();
     for (args, words) in [
