@@ -206,7 +206,6 @@ async fn help_is_what_it_was() {
         &["backup", "prune"],
         &["cleanup"],
         &["start"],
-        &["recover"],
         &["doctor"],
         &["completions"],
         &["man"],
