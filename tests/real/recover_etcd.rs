@@ -90,7 +90,11 @@ async fn the_authority_alone_is_enough_where_etcd_wants_no_more() {
         key: None,
     };
     let unknown = read(&unknown, &want).await.unwrap_err();
-    assert!(unknown.hint().unwrap().contains("--etcd-certificate-path"));
+    let hint = unknown.hint().unwrap();
+    assert!(
+        hint.contains("--etcd-certificate-path"),
+        "{unknown}: {hint}"
+    );
     let wrong = Source::Etcd {
         endpoints: vec![cluster.endpoint(0)],
         ca: Some(foreign.path("ca.crt")),

@@ -102,7 +102,18 @@ fn of_etcd(errors: &[EtcdError]) -> String {
     };
     let tls = |error: &EtcdError| error.to_string().contains("certificate");
     let compacted = |error: &EtcdError| error.to_string().contains("compacted");
-    let closed = |error: &EtcdError| error.to_string().contains("connection closed");
+    // A server that misses the client's certificate says so after the handshake; whether its word
+    // or the end of the connection arrives first is a matter of chance (TLS 1.3).
+    let closed = |error: &EtcdError| {
+        let text = error.to_string().to_lowercase();
+        let ends = [
+            "connection closed",
+            "connection reset",
+            "broken pipe",
+            "certificaterequired",
+        ];
+        ends.iter().any(|end| text.contains(end))
+    };
     if errors.iter().any(closed) {
         "etcd may want a client certificate: --etcd-certificate-path and --etcd-private-key-path"
     } else if errors.iter().any(compacted) {

@@ -78,7 +78,7 @@ run_start() {
 # spawn_start [ARG...]   in the background, as the daemon `start` of the node
 spawn_start() { spawn start "$(rekindle_binary)" start --asset-dir "$TREE" --config "$LAB_DIR/rekindle.toml" "$@"; }
 
-outcome_is() { jq -e --arg outcome "$1" '.outcome == $outcome' "$START_REPORT"; }
+outcome_is() { [[ -s "$START_REPORT" ]] && jq -e --arg outcome "$1" '.outcome == $outcome' "$START_REPORT"; }
 start_says() { grep -q -- "$1" "$LAB_DIR/logs/start.log"; }
 
 nothing_was_placed() {
