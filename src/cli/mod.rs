@@ -87,12 +87,12 @@ enum Command {
     /// Take Kubernetes off this node before a recovery, and back with --undo
     #[command(after_help = cleanup::EXAMPLES)]
     Cleanup(cleanup::Options),
-    /// Bring a control plane back from an asset tree
-    #[command(after_help = start::EXAMPLES)]
-    Start(start::Options),
     /// Extract a lost control plane from what is left of it
     #[command(after_help = recover::EXAMPLES)]
     Recover(recover::Options),
+    /// Bring a control plane back from an asset tree
+    #[command(after_help = start::EXAMPLES)]
+    Start(start::Options),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -154,8 +154,8 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
         Command::Cleanup(options) => cleanup::run(global, &options, out),
-        Command::Start(options) => start::run(global, &options, out),
         Command::Recover(options) => recover::run(global, &options, out),
+        Command::Start(options) => start::run(global, &options, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),
