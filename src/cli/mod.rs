@@ -26,7 +26,7 @@ pub mod status_view;
 pub mod unified;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -161,6 +161,12 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Man(options) => man::run(&options, out),
         Command::CriLog { .. } => Ok(Exit::Done),
     }
+}
+
+/// A path that was given on the command line, from the root: what is written down, or done by
+/// another process, is not seen from this one's directory.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error))
 }
 
 /// The whole command, for completions, manual pages and the tests.

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::ask::wait_for;
 use super::exit::{Exit, Failure};
 use super::output::{Out, clean};
-use super::{Format, Global};
+use super::{Format, Global, absolute};
 use crate::config;
 use crate::core::start::required::{DEFAULT, Required};
 use crate::core::stored::Engine;
@@ -75,9 +75,6 @@ enum Who {
 /// Exit code 1 where it is refused or cannot go on, 2 for bad configuration.
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
-    let absolute = |path: &PathBuf| {
-        std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error))
-    };
     let required = options.required_pods.iter();
     let (own, required): (Vec<_>, Vec<_>) = required.partition(|it| it.is_the_predecessor());
     for pod in own {
@@ -86,10 +83,10 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         ));
     }
     let wanted = start::Options {
-        asset_dir: options.asset_dir.as_ref().map(absolute).transpose()?,
+        asset_dir: options.asset_dir.as_deref().map(absolute).transpose()?,
         manifest_dir: options
             .pod_manifest_path
-            .as_ref()
+            .as_deref()
             .map(absolute)
             .transpose()?,
         required: required.into_iter().cloned().collect(),

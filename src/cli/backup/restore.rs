@@ -11,7 +11,7 @@ use crate::backup::signing::Trust;
 use crate::backup::{Progress, high_water};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Out;
-use crate::cli::{Format, Global, progress};
+use crate::cli::{Format, Global, absolute, progress};
 use crate::config;
 use crate::core::reading::chain;
 
@@ -184,10 +184,6 @@ fn tell(plan: &Plan, options: &Options, out: &mut Out) -> Result<Exit, Failure> 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: RestoreError) -> Failure {
     Failure::of(Exit::No, &error).maybe_hint(error.hint())
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error))
 }
 
 /// `$PATH`, or what root has where that is not set.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Options;
 use crate::backup::signing::Trust;
+use crate::cli::absolute;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Settings;
 use crate::encryption::EncryptionConfiguration;
@@ -154,8 +155,4 @@ fn encryption(path: &Path) -> Result<Arc<EncryptionConfiguration>, Failure> {
     let text = read(path).map_err(|error| told(error.to_string()))?;
     let parsed = EncryptionConfiguration::parse(&text);
     Ok(Arc::new(parsed.map_err(|error| told(error.to_string()))?))
-}
-
-fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::of(Exit::Usage, &error))
 }
