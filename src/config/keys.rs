@@ -5,6 +5,7 @@ mod backup;
 mod checkpoint;
 mod etcd;
 mod names;
+mod recovery;
 mod sources;
 mod targets;
 
@@ -49,6 +50,7 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
         unit: etcd_unit,
     } = etcd::etcd(r);
     let backup = backup::backup(r, etcd_data_dir.clone());
+    let recovery = recovery::recovery(r);
     Settings {
         log: log(r),
         policy: Policy {
@@ -68,6 +70,7 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
         etcd_unit,
         etcd_data_dir,
         backup,
+        recovery,
     }
 }
 

@@ -13,6 +13,7 @@ use http::Uri;
 pub use self::backup::Backup;
 
 use crate::core::policy::Policy;
+use crate::core::recovery::policy::RecoveryPolicy;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Settings {
     pub etcd_data_dir: PathBuf,
     /// Backups.
     pub backup: Backup,
+    /// Recovery mode.
+    pub recovery: Recovery,
     /// The pods' own probes.
     pub probe: Probe,
     /// Our own engine.
@@ -173,6 +176,17 @@ pub struct Engine {
     pub enabled: bool,
     /// Parent of its cgroups, absolute within the hierarchy.
     pub cgroup_parent: String,
+}
+
+/// Recovery mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// What is done without asking.
+    pub policy: RecoveryPolicy,
+    /// An administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// Files of the static pod directory whose last known good copies are kept.
+    pub guarded: Vec<PathBuf>,
 }
 
 /// Logging.

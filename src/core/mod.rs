@@ -18,6 +18,7 @@ mod phase;
 pub mod policy;
 pub mod reading;
 pub mod recover;
+pub mod recovery;
 mod removal;
 pub mod report;
 pub mod start;

@@ -103,3 +103,13 @@ pub(super) fn bucket(text: &str) -> Result<(), String> {
         .then_some(())
         .ok_or_else(|| format!("{} is no bucket's name", quoted(text)))
 }
+
+/// A file's name: one component, no link upwards, nothing hidden.
+pub(super) fn file(text: &str) -> Result<(), String> {
+    let right = (1..=255).contains(&text.len())
+        && !text.starts_with('.')
+        && !text.bytes().any(|b| b == b'/' || b.is_ascii_control());
+    right
+        .then_some(())
+        .ok_or_else(|| format!("{} is no file name", quoted(text)))
+}
