@@ -1,8 +1,13 @@
 //! Recovery mode: is the control plane gone, which way back is there, and which step comes next.
 //! Pure, as all of the core: what is seen comes in, what is decided goes out.
 
+pub mod course;
+pub mod journal;
 pub mod loss;
 pub mod part;
+pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod resources;
 pub mod rung;
+pub mod rungs;

@@ -1,0 +1,4 @@
+//! Recovery mode, the part that touches the world. Decided in [`crate::core::recovery`]; carried
+//! out by the daemon's task of recovery.
+
+pub mod current;
