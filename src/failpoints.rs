@@ -110,6 +110,9 @@ pub const ALL: &[&str] = &[
     "start.manifest-removed",
     "start.recorded",
     "start.acted",
+    "hold.placing",
+    "hold.placed",
+    "hold.released",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

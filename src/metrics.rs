@@ -17,13 +17,14 @@ use prometheus_client::registry::Registry;
 
 use crate::core::operation::OperationKind;
 use crate::core::report::State;
+use crate::daemon::clock;
 use crate::daemon::publish::Published;
 
 /// Content type of what [`render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Names as they are scraped, labels, and meaning.
-pub const TABLE: [(&str, &str, &str); 25] = [
+pub const TABLE: [(&str, &str, &str); 26] = [
     (
         "rekindle_build_info",
         "version",
@@ -64,6 +65,11 @@ pub const TABLE: [(&str, &str, &str); 25] = [
         "rekindle_operation_unfinished",
         "operation",
         "1 while such an operation was cut off or holds the node, and nothing is protected",
+    ),
+    (
+        "rekindle_hold_seconds_left",
+        "",
+        "How long an operator's hold still lasts, and nothing is protected, 0: none",
     ),
     ("rekindle_problems", "", "Problems that need an operator"),
     ("rekindle_turns_total", "", "Completed turns of the loop"),
@@ -263,6 +269,9 @@ impl Collector for Scrape {
             });
             out.gauges(name, by_kind)?;
         }
+        let left = report.hold.as_ref().map(|hold| hold.left(clock::now()));
+        let left = left.unwrap_or_default().as_secs_f64();
+        out.gauge("rekindle_hold_seconds_left", left)?;
         out.gauge("rekindle_problems", number(report.problems.len()))?;
         out.counters("rekindle_turns_total", [([], counters.turns)])?;
         out.gauge("rekindle_turn_duration_seconds", counters.last_turn_seconds)?;

@@ -49,6 +49,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let settings = config::load(global.config.as_deref())?.settings;
     let now = clock::wall();
     let mut findings = daemon(&Places::of(global)?)?;
+    findings.extend(facts::hold(&settings));
     findings.extend(facts::operations(&settings));
     findings.extend(facts::backups(&settings, now));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -13,7 +13,9 @@ pub mod cleanup;
 pub mod completions;
 pub mod cri_log;
 pub mod doctor;
+pub mod duration;
 pub mod exit;
+pub mod hold;
 pub mod logging;
 pub mod man;
 pub mod output;
@@ -78,6 +80,9 @@ enum Command {
     /// Show sources, checkpoints, and what the daemon waits for
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
+    /// Pause every automatic action for a while, for an upgrade; show or end that
+    #[command(after_help = hold::EXAMPLES)]
+    Hold(hold::Options),
     /// Look at checkpoints
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
@@ -151,6 +156,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Run => run::run(global),
         Command::CheckConfig(options) => check_config::run(global, &options, out),
         Command::Status(options) => status::run(global, &options, out),
+        Command::Hold(options) => hold::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
         Command::Cleanup(options) => cleanup::run(global, &options, out),

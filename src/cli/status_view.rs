@@ -34,6 +34,13 @@ pub fn text(status: &Status, colour: bool) -> String {
     };
     let mut out = paint(BOLD, &format!("{}: {}", clean(node), clean(summary)));
     out.push('\n');
+    if let Some(hold) = &report.hold {
+        let left = duration(hold.left(clock::now()).as_secs());
+        let line = format!("  {}; {left} left", clean(&hold.said()));
+        out.push_str("\nHold\n");
+        out.push_str(&paint(RED, &line));
+        out.push('\n');
+    }
     if !report.operations.is_empty() {
         out.push_str("\nOperations\n");
         for operation in &report.operations {

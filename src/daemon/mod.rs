@@ -4,6 +4,7 @@ pub mod backups;
 pub mod clock;
 pub(crate) mod engine;
 mod execute;
+pub mod hold;
 mod images;
 mod opening;
 pub mod publish;

@@ -19,6 +19,7 @@ use crate::core::observed::{
     RuntimeView,
 };
 use crate::core::operation::OperationsView;
+use crate::core::operator_hold::HoldSeen;
 use crate::core::reading::Reading;
 use crate::engine::EngineHandle;
 use crate::kubelet::{self, KubeletSnapshot};
@@ -53,6 +54,7 @@ pub(super) struct Sources {
     probes: watch::Receiver<Arc<BTreeMap<PodRef, Probe>>>,
     images: watch::Receiver<Reading<BTreeMap<String, ImagePresence>>>,
     operations: watch::Receiver<Reading<OperationsView>>,
+    hold: watch::Receiver<Reading<Option<HoldSeen>>>,
 }
 
 impl Sources {
@@ -124,6 +126,7 @@ impl Sources {
             probes,
             images,
             operations: operations(settings, shutdown),
+            hold: super::hold::spawn(settings, shutdown),
         }
     }
 
@@ -141,6 +144,7 @@ impl Sources {
             Ok(()) = self.probes.changed() => {}
             Ok(()) = self.images.changed() => {}
             Ok(()) = self.operations.changed() => {}
+            Ok(()) = self.hold.changed() => {}
             else => std::future::pending().await,
         }
     }
@@ -216,6 +220,7 @@ impl Sources {
             images: self.images.borrow_and_update().clone(),
             stored_revisions: stored_revisions.clone(),
             operations: self.operations.borrow_and_update().clone(),
+            hold: self.hold.borrow_and_update().clone(),
         }
     }
 }

@@ -33,7 +33,7 @@ fn rules() -> String {
 #[test]
 fn the_rules_are_what_prometheus_understands() {
     let told = promtool(&["check", "rules", "systemd/rekindle-alerts.yaml"]);
-    assert!(told.contains("SUCCESS: 9 rules found"), "{told}");
+    assert!(told.contains("SUCCESS: 10 rules found"), "{told}");
 }
 
 #[test]
@@ -49,13 +49,19 @@ fn an_operation_that_nobody_ends_raises_an_alert() {
 }
 
 #[test]
+fn a_hold_that_is_long_raises_an_alert() {
+    let told = promtool(&["test", "rules", "tests/alerts/hold.yaml"]);
+    assert!(told.contains("SUCCESS"), "{told}");
+}
+
+#[test]
 fn each_metric_of_the_rules_is_exported() {
     let rules = rules();
     let expressions: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("expr: "))
         .collect();
-    assert_eq!(expressions.len(), 9, "one line each: {expressions:?}");
+    assert_eq!(expressions.len(), 10, "one line each: {expressions:?}");
     let named: BTreeSet<&str> = expressions
         .iter()
         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))

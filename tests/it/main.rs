@@ -77,6 +77,8 @@ mod manifests_dir;
 mod manifests_watch;
 mod metrics;
 mod operation;
+mod operator_hold;
+mod operator_hold_cli;
 mod peer;
 mod probe;
 mod properties;
