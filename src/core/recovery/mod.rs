@@ -6,3 +6,4 @@ pub mod part;
 pub mod policy;
 pub mod record;
 pub mod rung;
+pub mod view;
