@@ -11,3 +11,4 @@ pub mod record;
 pub mod resources;
 pub mod rung;
 pub mod rungs;
+pub mod view;
