@@ -110,6 +110,20 @@ pub const ALL: &[&str] = &[
     "start.manifest-removed",
     "start.recorded",
     "start.acted",
+    "quarantine.copied",
+    "quarantine.snapshot-written",
+    "recovery-etcd.recorded",
+    "recovery-etcd.step-done",
+    "recovery-etcd.manifest-kept",
+    "recovery-etcd.manifest-taken",
+    "recovery-etcd.pod-killed",
+    "recovery-etcd.manifest-back",
+    "recovery-etcd.old-aside",
+    "recovery-etcd.new-in-place",
+    "recovery-etcd.member-aside",
+    "recovery-etcd.joining-kept",
+    "replace-etcd.recorded",
+    "replace-etcd.step-done",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -2,9 +2,11 @@
 //! node runs, the steps of a restore, the steps of a member's replacement.
 
 pub mod home;
+pub mod place;
 pub mod replace;
 pub mod restore;
 
 pub use self::home::{Home, Runs};
+pub use self::place::{Owner, Place};
 pub use self::replace::{Replace, ReplaceStage};
 pub use self::restore::{Restore, Source, Stage};

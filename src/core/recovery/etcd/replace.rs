@@ -7,12 +7,10 @@
 //!                             commit point ─┘
 //! ```
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
-use super::restore::{Owner, aside};
+use super::place::Place;
 use crate::core::backup::manifest::Member;
 
 /// A step. It is on the disk before it is begun.
@@ -107,18 +105,8 @@ pub struct Replace {
     pub old_member: Option<u64>,
     /// Its id now, once it was added.
     pub new_member: Option<u64>,
-    /// There was a data directory at the beginning.
-    pub had_data: bool,
-    /// Owner, group and mode that the data directory had.
-    pub owner: Option<Owner>,
-}
-
-impl Replace {
-    /// Where the old data directory is kept.
-    #[must_use]
-    pub fn aside(&self) -> PathBuf {
-        aside(&self.home.data_dir, &self.id)
-    }
+    /// The data directory.
+    pub place: Place,
 }
 
 /// A member as the others see it.
@@ -179,7 +167,14 @@ fn quorum(voters: usize) -> usize {
 pub fn initial_cluster(members: &[Member], home: &Home) -> String {
     let entries = members.iter().flat_map(|member| {
         let own = member.peer_urls.iter().any(|url| home.peer_urls.contains(url));
-        let name = if own { &home.name } else { &member.name };
+        let name = if own {
+            home.name.clone()
+        } else if member.name.is_empty() {
+            // Added and never started: only its URL counts.
+            format!("{:x}", member.id)
+        } else {
+            member.name.clone()
+        };
         let urls = member.peer_urls.iter();
         urls.map(move |url| format!("{name}={url}"))
     });

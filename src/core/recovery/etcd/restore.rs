@@ -11,11 +11,10 @@
 //! log, its snapshot is restored into a new directory, and then the two change places: the old
 //! one is moved aside under a name that nothing starts (`peers.md`, finding 4).
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 use super::home::Home;
+use super::place::Place;
 
 /// What etcd is restored from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,23 +140,10 @@ pub struct Restore {
     pub home: Home,
     /// Highest revision of the cluster on record.
     pub high_water: Option<i64>,
-    /// There was a data directory at the beginning.
-    pub had_data: bool,
-    /// Owner, group and mode that the data directory had.
-    pub owner: Option<Owner>,
+    /// The data directory.
+    pub place: Place,
     /// What was restored: known from [`Stage::Swapping`] on.
     pub restored: Option<Figures>,
-}
-
-/// Owner and permission bits of a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Permission bits.
-    pub mode: u32,
 }
 
 /// What the new data directory holds.
@@ -183,10 +169,9 @@ impl Restore {
             id: id.to_owned(),
             source,
             stage: Stage::Prepared,
+            place: Place::new(home.data_dir.clone(), id),
             home,
             high_water,
-            had_data: false,
-            owner: None,
             restored: None,
         }
     }
@@ -205,59 +190,5 @@ impl Restore {
             restored: None,
             ..self
         })
-    }
-
-    /// Where the old data directory is kept.
-    #[must_use]
-    pub fn aside(&self) -> PathBuf {
-        aside(&self.home.data_dir, &self.id)
-    }
-
-    /// Where the new one is made: beside it, on the same file system.
-    #[must_use]
-    pub fn fresh(&self) -> PathBuf {
-        suffixed(&self.home.data_dir, ".new-", &self.id)
-    }
-}
-
-/// Where a data directory is kept that a recovery took out of use.
-#[must_use]
-pub fn aside(data_dir: &Path, id: &str) -> PathBuf {
-    suffixed(data_dir, ".before-", id)
-}
-
-fn suffixed(data_dir: &Path, word: &str, id: &str) -> PathBuf {
-    let mut name = data_dir.file_name().unwrap_or_default().to_owned();
-    name.push(word);
-    name.push(id);
-    data_dir.with_file_name(name)
-}
-
-/// What the two renames of [`Stage::Swapping`] have come to, by what stands where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Swap {
-    /// Nothing was renamed: the old one goes aside first.
-    MoveOld,
-    /// The new one takes its place.
-    MoveNew,
-    /// Both are done.
-    Done,
-    /// The new one is gone and was not put in place: nothing may be started.
-    Lost,
-    /// Something new stands where the old one was.
-    InTheWay,
-}
-
-/// Decides [`Swap`]. `had_data`: there was an old one.
-#[must_use]
-pub fn swap(had_data: bool, data: bool, aside: bool, fresh: bool) -> Swap {
-    match (data, aside, fresh) {
-        (true, false, true) if had_data => Swap::MoveOld,
-        (false, true, true) => Swap::MoveNew,
-        (false, false, true) if !had_data => Swap::MoveNew,
-        (true, true, false) => Swap::Done,
-        (true, false, false) if !had_data => Swap::Done,
-        (true, _, true) => Swap::InTheWay,
-        _ => Swap::Lost,
     }
 }
