@@ -113,6 +113,20 @@ pub const ALL: &[&str] = &[
     "hold.placing",
     "hold.placed",
     "hold.released",
+    "quarantine.copied",
+    "quarantine.snapshot-written",
+    "recovery-etcd.recorded",
+    "recovery-etcd.step-done",
+    "recovery-etcd.manifest-kept",
+    "recovery-etcd.manifest-taken",
+    "recovery-etcd.pod-killed",
+    "recovery-etcd.manifest-back",
+    "recovery-etcd.old-aside",
+    "recovery-etcd.new-in-place",
+    "recovery-etcd.member-aside",
+    "recovery-etcd.joining-kept",
+    "replace-etcd.recorded",
+    "replace-etcd.step-done",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

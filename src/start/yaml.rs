@@ -12,7 +12,7 @@ pub(super) fn documents(text: &[u8]) -> Option<Vec<Value>> {
 }
 
 /// The only document of `text`.
-pub(super) fn document(text: &[u8]) -> Option<Value> {
+pub(crate) fn document(text: &[u8]) -> Option<Value> {
     let mut documents = documents(text)?;
     let only = documents.pop();
     only.filter(|_| documents.is_empty())

@@ -3,6 +3,7 @@
 
 pub mod course;
 pub mod journal;
+pub mod etcd;
 pub mod loss;
 pub mod part;
 pub mod plan;

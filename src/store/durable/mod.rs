@@ -30,7 +30,7 @@ pub use self::error::DurableError;
 pub use self::fresh::write_new_in;
 pub use self::parts::PartialFile;
 pub use self::stream::{DurableFile, nameless, own, settle};
-pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
+pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, own_tree, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
 
