@@ -4,6 +4,8 @@
 pub mod course;
 pub mod journal;
 pub mod etcd;
+pub mod etcd_seen;
+pub mod evidence;
 pub mod loss;
 pub mod part;
 pub mod plan;
