@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{Done, Ended};
-use super::temporary;
+use super::{etcd, temporary};
 use crate::config::Settings;
 use crate::containerd::Containerd;
+use crate::core::recovery::etcd::Source;
 use crate::core::recovery::journal::Act;
 use crate::core::recovery::part::Part;
 use crate::core::recovery::resources::Restartable;
@@ -51,7 +52,11 @@ pub(super) async fn carry_out(order: &Order) -> Ended {
         Act::Checkpoints => Ok(Done::default()),
         Act::Restart(part, what) => restart(order, *part, what).await,
         Act::Temporary => temporary::run(order).await,
-        _ => Err("not here yet".to_owned()),
+        Act::RestoreData => etcd::restore(order, Source::DataDirectory).await,
+        Act::RestoreBackup(name) => etcd::restore(order, Source::Backup(name.clone())).await,
+        Act::ReplaceMember => etcd::replace(order).await,
+        Act::PutBack(part) => put_back(order, *part).await,
+        Act::Hygiene => hygiene(order).await,
     };
     hit("recovery.acted");
     ended

@@ -7,6 +7,7 @@ mod acts;
 mod answers;
 mod carry;
 pub mod door;
+mod etcd;
 mod jobs;
 pub mod observe;
 mod reporting;
