@@ -153,6 +153,7 @@ pub async fn answer(route: Route, handle: &Handle, stop: &CancellationToken) -> 
                 generation: published.generation,
                 report: (*published.report).clone(),
                 backups: published.backups_now(),
+                recovery: (*published.recovery).clone(),
             },
         ),
         Route::Backups => json(StatusCode::OK, &published.backups_now()),

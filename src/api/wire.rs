@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::backup::report::BackupsReport;
+use crate::core::recovery::view::RecoveryReport;
 use crate::core::report::{CheckpointReport, Report};
 
 /// Body of `GET /v1/status`.
@@ -18,6 +19,9 @@ pub struct Status {
     /// Backups.
     #[serde(default)]
     pub backups: BackupsReport,
+    /// How the control plane stands, and recoveries.
+    #[serde(default)]
+    pub recovery: RecoveryReport,
 }
 
 /// Body of the answer to `POST /v1/backups`: a backup was begun.

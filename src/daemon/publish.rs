@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::backup::progress::Progress;
 use crate::core::backup::report::{BackupsReport, Work};
 use crate::core::reading::UnseenKind;
+use crate::core::recovery::view::RecoveryReport;
 use crate::core::report::Report;
 use crate::core::time::Moment;
 
@@ -27,6 +28,8 @@ pub struct Published {
     pub progress: Progress,
     /// What was counted of backups.
     pub tries: Tries,
+    /// How the control plane stands, and recoveries.
+    pub recovery: Arc<RecoveryReport>,
 }
 
 impl Published {
