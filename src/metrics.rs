@@ -1,9 +1,10 @@
 //! Prometheus metrics, rendered from one published value; no global, no registration elsewhere.
 //!
-//! The README's table of metrics is compared with [`TABLE`] by a test, and [`TABLE`] with what is
+//! The README's table of metrics is compared with [`rows`] by a test, and [`rows`] with what is
 //! rendered. Every label comes from a closed set or is the id of a checkpoint.
 
 mod backups;
+mod recovery;
 
 use std::fmt;
 
@@ -25,6 +26,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Names as they are scraped, labels, and meaning.
 pub const TABLE: [(&str, &str, &str); 26] = [
+/// Name as it is scraped, labels, and meaning of every metric: those that are always there, and
+/// then those that are there only once there is something to tell.
+pub fn rows() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let always = TABLE.iter().chain(&recovery::TABLE);
+    always.chain(OCCASIONAL.iter().chain(&recovery::OCCASIONAL))
+}
+
+const TABLE: [(&str, &str, &str); 25] = [
     (
         "rekindle_build_info",
         "version",
@@ -137,7 +146,7 @@ pub const TABLE: [(&str, &str, &str); 26] = [
     ),
 ];
 /// Metrics that are there only once there is something to tell.
-pub const OCCASIONAL: [(&str, &str, &str); 10] = [
+const OCCASIONAL: [(&str, &str, &str); 10] = [
     (
         "rekindle_handover_gap_seconds",
         "",
@@ -282,7 +291,8 @@ impl Collector for Scrape {
         if let Some(gap) = counters.last_handover_seconds {
             out.gauge("rekindle_handover_gap_seconds", gap)?;
         }
-        backups::encode(&mut out, &self.0.backups, self.0.tries)
+        backups::encode(&mut out, &self.0.backups, self.0.tries)?;
+        recovery::encode(&mut out, &self.0.recovery)
     }
 }
 
@@ -324,9 +334,7 @@ impl Out<'_, '_> {
         kind: MetricType,
         values: impl Iterator<Item = (Labels<'l, N>, M)>,
     ) -> fmt::Result {
-        let help = TABLE
-            .iter()
-            .chain(&OCCASIONAL)
+        let help = rows()
             .find(|row| row.0 == name)
             .map_or("", |row| row.2);
         let mut family = self.0.encode_descriptor(stem, help, None, kind)?;

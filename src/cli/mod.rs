@@ -21,6 +21,8 @@ pub mod man;
 pub mod output;
 pub mod progress;
 pub mod recover;
+pub mod recovery_mode;
+pub mod recovery_view;
 pub mod run;
 pub mod start;
 pub mod status;
@@ -98,6 +100,9 @@ enum Command {
     /// Bring a control plane back from an asset tree
     #[command(after_help = start::EXAMPLES)]
     Start(start::Options),
+    /// Look at recoveries
+    #[command(subcommand)]
+    RecoveryMode(recovery_mode::Command),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -162,6 +167,7 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Cleanup(options) => cleanup::run(global, &options, out),
         Command::Recover(options) => recover::run(global, &options, out),
         Command::Start(options) => start::run(global, &options, out),
+        Command::RecoveryMode(command) => recovery_mode::run(global, command, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

@@ -29,6 +29,7 @@ pub struct Published {
     /// What was counted of backups.
     pub tries: Tries,
     /// Recovery mode.
+    /// How the control plane stands, and recoveries.
     pub recovery: Arc<RecoveryReport>,
 }
 

@@ -3,3 +3,8 @@
 
 pub mod current;
 pub mod etcd;
+//! Recovery mode carried out: what `core::recovery` decides, done and told.
+
+pub mod hygiene;
+pub mod report;
+pub mod wall;

@@ -137,13 +137,31 @@ pub struct Ended {
 impl Ended {
     /// Counts one.
     pub fn count(&mut self, outcome: &Outcome) {
-        let counter = match outcome {
-            Outcome::Recovered => &mut self.recovered,
-            Outcome::Unneeded => &mut self.unneeded,
-            Outcome::Failed(_) => &mut self.failed,
-            Outcome::Abandoned(_) => &mut self.abandoned,
+        self.count_word(outcome.word());
+    }
+
+    /// Counts one by the word of its outcome; another word counts as nothing.
+    pub fn count_word(&mut self, word: &str) {
+        let counter = match word {
+            "recovered" => &mut self.recovered,
+            "unneeded" => &mut self.unneeded,
+            "failed" => &mut self.failed,
+            "abandoned" => &mut self.abandoned,
+            _ => return,
         };
         *counter = counter.saturating_add(1);
+    }
+
+    /// Each word of an outcome with its number.
+    #[must_use]
+    pub fn by_word(&self) -> [(&'static str, u64); 4] {
+        let [recovered, unneeded, failed, abandoned] = Outcome::WORDS;
+        [
+            (recovered, self.recovered),
+            (unneeded, self.unneeded),
+            (failed, self.failed),
+            (abandoned, self.abandoned),
+        ]
     }
 }
 
