@@ -24,8 +24,6 @@ use crate::daemon::publish::Published;
 /// Content type of what [`render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Names as they are scraped, labels, and meaning.
-pub const TABLE: [(&str, &str, &str); 26] = [
 /// Name as it is scraped, labels, and meaning of every metric: those that are always there, and
 /// then those that are there only once there is something to tell.
 pub fn rows() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
@@ -33,7 +31,7 @@ pub fn rows() -> impl Iterator<Item = &'static (&'static str, &'static str, &'st
     always.chain(OCCASIONAL.iter().chain(&recovery::OCCASIONAL))
 }
 
-const TABLE: [(&str, &str, &str); 25] = [
+const TABLE: [(&str, &str, &str); 26] = [
     (
         "rekindle_build_info",
         "version",

@@ -184,7 +184,6 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
     .await
 }
 
-fn booted() -> Result<(), UnitError> {
 pub(super) fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());

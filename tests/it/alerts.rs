@@ -33,8 +33,7 @@ fn rules() -> String {
 #[test]
 fn the_rules_are_what_prometheus_understands() {
     let told = promtool(&["check", "rules", "systemd/rekindle-alerts.yaml"]);
-    assert!(told.contains("SUCCESS: 10 rules found"), "{told}");
-    assert!(told.contains("SUCCESS: 16 rules found"), "{told}");
+    assert!(told.contains("SUCCESS: 17 rules found"), "{told}");
 }
 
 #[test]
@@ -52,6 +51,10 @@ fn an_operation_that_nobody_ends_raises_an_alert() {
 #[test]
 fn a_hold_that_is_long_raises_an_alert() {
     let told = promtool(&["test", "rules", "tests/alerts/hold.yaml"]);
+    assert!(told.contains("SUCCESS"), "{told}");
+}
+
+#[test]
 fn r16_a_control_plane_that_is_lost_or_not_recovered_raises_an_alert() {
     let told = promtool(&["test", "rules", "tests/alerts/recovery.yaml"]);
     assert!(told.contains("SUCCESS"), "{told}");
@@ -64,8 +67,7 @@ fn each_metric_of_the_rules_is_exported() {
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("expr: "))
         .collect();
-    assert_eq!(expressions.len(), 10, "one line each: {expressions:?}");
-    assert_eq!(expressions.len(), 16, "one line each: {expressions:?}");
+    assert_eq!(expressions.len(), 17, "one line each: {expressions:?}");
     let named: BTreeSet<&str> = expressions
         .iter()
         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
