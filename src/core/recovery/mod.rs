@@ -1,11 +1,17 @@
 //! Recovery mode: is the control plane gone, which way back is there, and which step comes next.
 //! Pure, as all of the core: what is seen comes in, what is decided goes out.
 
+pub mod assess;
+mod claims;
 pub mod etcd_seen;
 pub mod evidence;
 pub mod loss;
+pub mod memory;
+mod own;
 pub mod part;
 pub mod policy;
+mod quorum;
+mod reasons;
 pub mod record;
 pub mod rung;
 pub mod view;
