@@ -17,8 +17,20 @@ pub struct EtcdEvidence {
     pub members: Reading<EtcdMembers>,
     /// A linearizable read: known is that one succeeded, and how long it took.
     pub read: Reading<u64>,
+    /// Which Kubernetes cluster's data it holds, as that read says.
+    pub identity: Reading<Identity>,
     /// etcd on this node.
     pub here: EtcdHere,
+}
+
+/// Whose data an etcd holds: it tells an emptied etcd, which serves as well as any, from ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Digest of the authority that etcd is trusted by: with another one it is another cluster by
+    /// somebody's will.
+    pub authority: String,
+    /// The uid of the namespace `kube-system`; `None`: there is no such namespace.
+    pub cluster: Option<String>,
 }
 
 /// One address of a member.
@@ -173,6 +185,7 @@ impl EtcdEvidence {
             endpoints: Vec::new(),
             members: Reading::not_asked(),
             read: Reading::not_asked(),
+            identity: Reading::not_asked(),
             here: EtcdHere {
                 host: Reading::not_asked(),
                 data_dir,
