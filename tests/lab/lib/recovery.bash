@@ -133,6 +133,19 @@ corrupt_etcd() {
     kill_etcd
 }
 
+# good_copy_kept NAME   the static manifest as it stands now is kept as a good one
+good_copy_kept() { test -e "$LAB_REKINDLE_STATE_DIR/static-pods/copies/$1/$(sha256sum "$LAB_MANIFEST_DIR/$1" | cut -d' ' -f1).json"; }
+
+# nothing_done_for SECONDS [COMMAND...]   no recovery begins or has ended meanwhile, and COMMAND holds all the time
+nothing_done_for() {
+    local end=$((SECONDS + $1))
+    shift
+    while ((SECONDS < end)); do
+        if is_running >/dev/null || [[ "$(last_id)" != "$LAST_BEFORE" ]] || { (($#)) && ! "$@"; }; then return 1; fi
+        sleep 1
+    done
+}
+
 # --- one round, measured ----------------------------------------------------------------------------------------------
 
 # round_begins   writers and watchers, a backup in the middle, and more after it
@@ -167,7 +180,7 @@ round_recovers() {
     note "$(recovery '.last | "\(.rung): \(.outcome | tostring), \(.took_seconds) s, data lost: \(.lost_seconds // "not known") s"' || true)"
     note "report: $(report_page)"
 }
-report_page() { find "$LAB_REKINDLE_STATE_DIR/recovery" -name "*$(last_id)*.html" 2>/dev/null | head -1; }
+report_page() { echo "$LAB_REKINDLE_STATE_DIR/recovery/pages/$(last_id).html"; }
 
 list() { local IFS=,; echo "[$*]"; }
 worst() { sort -n | tail -1; }
