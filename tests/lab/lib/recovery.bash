@@ -112,6 +112,11 @@ kill_etcd() {
     local pid
     for pid in $(etcd_pids); do kill -KILL "$pid" 2>/dev/null || true; done
 }
+# All of the node's containers at once; the kubelet and its runtime live.
+kill_containers() {
+    local pid
+    for pid in $(ctr_k8s tasks ls | awk '$3 == "RUNNING" {print $2}'); do kill -KILL "$pid" 2>/dev/null || true; done
+}
 # A disk that lost the directory, and the member's death of it. What the kubelet then starts is a new, empty member.
 lose_etcd_data() {
     rm -rf "$LAB_ETCD_DATA"
