@@ -44,9 +44,6 @@ pub struct Entered {
 pub struct Said {
     /// What is done.
     pub said: String,
-    /// How the control plane stands, and recoveries.
-    #[serde(default)]
-    pub recovery: RecoveryReport,
 }
 
 /// Body of the answer to `POST /v1/backups`: a backup was begun.

@@ -14,7 +14,7 @@ use crate::cli::ask::wait_for;
 use crate::cli::exit::{Exit, Failure, chain};
 use crate::cli::output::{Out, clean};
 use crate::cli::{Format, Global};
-use crate::config::{self, Settings};
+use crate::config;
 use crate::core::recovery::record::Outcome;
 use crate::core::recovery::rung::Rung;
 use crate::core::recovery::view::Last;

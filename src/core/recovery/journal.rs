@@ -155,6 +155,7 @@ impl Journal {
                 events: Vec::new(),
                 lost_seconds: None,
                 moved_aside: Vec::new(),
+                hygiene: Vec::new(),
             },
             asked: from.asked,
             tried: Vec::new(),

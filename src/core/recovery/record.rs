@@ -144,6 +144,17 @@ impl Outcome {
         }
     }
 
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match self {
+            Self::Recovered => "the control plane is back".to_owned(),
+            Self::Unneeded => "the control plane came back by itself".to_owned(),
+            Self::Failed(why) => format!("FAILED: {why}"),
+            Self::Abandoned(why) => format!("ended {why}"),
+        }
+    }
+
     /// Why it failed or was ended.
     #[must_use]
     pub fn why(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{Done, Ended};
-use super::{etcd, temporary};
+use super::{etcd, hygiene, temporary};
 use crate::config::Settings;
 use crate::containerd::Containerd;
 use crate::core::recovery::etcd::Source;
@@ -55,8 +55,8 @@ pub(super) async fn carry_out(order: &Order) -> Ended {
         Act::RestoreData => etcd::restore(order, Source::DataDirectory).await,
         Act::RestoreBackup(name) => etcd::restore(order, Source::Backup(name.clone())).await,
         Act::ReplaceMember => etcd::replace(order).await,
-        Act::PutBack(part) => put_back(order, *part).await,
-        Act::Hygiene => hygiene(order).await,
+        Act::PutBack(part) => Err(format!("no copy of {part}")),
+        Act::Hygiene => hygiene::run(order).await,
     };
     hit("recovery.acted");
     ended

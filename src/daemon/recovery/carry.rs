@@ -13,6 +13,7 @@ use crate::core::recovery::course::{self, Next, Position};
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Beginning, Journal};
 use crate::core::recovery::loss::{Assessment, Condition};
+use crate::core::recovery::memory::Memory;
 use crate::core::recovery::plan::{Asked, Plan};
 use crate::core::recovery::record::Outcome;
 use crate::core::recovery::resources::Resources;

@@ -115,6 +115,7 @@ pub(super) async fn restore(order: &Order, source: Source) -> Ended {
                     .map(|path| path.display().to_string())
                     .collect(),
                 lost_seconds,
+                ..Done::default()
             })
         }
         Err(why) => failed(order, book, why).await,
@@ -148,6 +149,7 @@ pub(super) async fn replace(order: &Order) -> Ended {
                     .map(|path| path.display().to_string())
                     .collect(),
                 lost_seconds: Some(0),
+                ..Done::default()
             })
         }
         Err(why) => failed(order, book, why).await,

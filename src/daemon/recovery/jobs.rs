@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::acts;
 use crate::config::Settings;
 use crate::core::recovery::journal::{Act, Journal};
+use crate::core::recovery::record::Finding;
 
 /// How an act ended: a word on what it did, and where what it moved aside is; or why it failed.
 pub(super) type Ended = Result<Done, String>;
@@ -22,6 +23,8 @@ pub(super) struct Done {
     pub(super) moved_aside: Vec<String>,
     /// Data lost, in seconds, where it is known.
     pub(super) lost_seconds: Option<u64>,
+    /// What was cleared up, and what was left.
+    pub(super) hygiene: Vec<Finding>,
 }
 
 /// An act under way.

@@ -8,6 +8,7 @@ mod answers;
 mod carry;
 pub mod door;
 mod etcd;
+mod hygiene;
 mod jobs;
 pub mod observe;
 mod reporting;

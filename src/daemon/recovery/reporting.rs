@@ -131,7 +131,7 @@ fn line(record: &Record, kind: Kind, text: String) -> Line {
 
 /// Beside the task: a terminal that hangs holds up nothing.
 fn tell_everybody(text: String) {
-    drop(tokio::task::spawn_blocking(move || wall::tell(&text)));
+    drop(tokio::spawn(async move { wall::tell(&text).await }));
 }
 
 /// Notes when the API server begins or ceases to serve.
@@ -168,7 +168,9 @@ pub(super) fn settle(journal: &mut Journal, ended: Ended, now: Moment, wall: Tim
             what,
             moved_aside,
             lost_seconds,
+            hygiene,
         } = done;
+        journal.record.hygiene.extend(hygiene);
         journal.record.moved_aside.extend(moved_aside);
         if lost_seconds.is_some() {
             journal.record.lost_seconds = lost_seconds;

@@ -19,6 +19,7 @@ use crate::daemon::backups::look::{free_bytes, look};
 use crate::daemon::execute::blocking;
 use crate::recover::certificates::expiry;
 use crate::recover::kubeconfig;
+use crate::recovery::etcd::home;
 use crate::store::chain;
 
 /// Where the program that restores is looked for when `PATH` is not set.
@@ -31,7 +32,6 @@ struct OnDisk {
     free: Reading<u64>,
     administrator: Result<(), String>,
     certificates: Vec<Expiry>,
-    home: Result<String, String>,
 }
 
 /// Looks at everything.
@@ -51,9 +51,10 @@ pub(super) async fn gather(
             free: Reading::Unknown(unseen()),
             administrator: Err(why.clone()),
             certificates: Vec::new(),
-            home: Err(why.clone()),
         }
     });
+    let home = home::find(settings).await;
+    let home = home.map(|home| home.runs.said()).map_err(|error| chain(&error));
     let mut blockers = Vec::new();
     if let Some(unseen) = evidence.containers.unseen() {
         blockers.push(format!("containerd is not known: {}", unseen.detail));
@@ -66,7 +67,7 @@ pub(super) async fn gather(
         copies,
         broken: broken(evidence),
         restartable: restartable(evidence),
-        etcd_home: disk.home,
+        etcd_home: home,
         data: data(evidence),
         backup: disk.backup,
         tool: disk.tool,
@@ -116,7 +117,6 @@ fn on_disk(settings: &Settings) -> OnDisk {
             .into_iter()
             .map(|(what, at)| Expiry { what, at })
             .collect(),
-        home: home(settings),
     }
 }
 

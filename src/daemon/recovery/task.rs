@@ -9,26 +9,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::door::Question;
-use super::jobs::{Done, Ended, Job, News};
-use super::reporting::{self, Told};
+use super::jobs::{Job, News};
+use super::reporting::Told;
 use super::resources;
 use crate::config::Settings;
 use crate::core::reading::Reading;
 use crate::core::recovery::assess::assess;
-use crate::core::recovery::course::{self, Next, Position};
 use crate::core::recovery::evidence::Evidence;
-use crate::core::recovery::journal::{Act, Beginning, Journal};
-use crate::core::recovery::loss::{Assessment, Condition, Loss};
+use crate::core::recovery::journal::{Act, Journal};
+use crate::core::recovery::loss::{Assessment, Condition};
 use crate::core::recovery::memory::Memory;
-use crate::core::recovery::plan::{Asked, Plan, Restraint, plan};
-use crate::core::recovery::record::Outcome;
+use crate::core::recovery::plan::{Plan, Restraint, plan};
 use crate::core::recovery::resources::Resources;
-use crate::core::recovery::rung::Rung;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::daemon::execute::blocking;
 use crate::daemon::publish::{Published, RecoveryPublisher};
-use crate::failpoints::hit;
 use crate::recovery::current::{self, Current, Standing};
 use crate::store::chain;
 
@@ -200,7 +196,7 @@ impl Task {
         ))
     }
 
-    fn restraint(&self, evidence: &Evidence) -> Restraint {
+    pub(super) fn restraint(&self, evidence: &Evidence) -> Restraint {
         let mut held = Vec::new();
         match &evidence.hold {
             Reading::Known(None) => {}
@@ -245,14 +241,15 @@ impl Task {
         self.resources = Some((self.gather(evidence).await, now));
     }
 
-    async fn gather(&self, evidence: &Evidence) -> Resources {
+    pub(super) async fn gather(&self, evidence: &Evidence) -> Resources {
         let report = Arc::clone(&self.published.borrow().report);
-        resources::gather(&self.settings, evidence, &report).await
+        let copies = Reading::Known(std::collections::BTreeMap::new());
+        resources::gather(&self.settings, evidence, &report, copies).await
     }
 }
 
 /// How long the oldest loss has been seen.
-fn since(assessment: &Assessment, now: Moment) -> Duration {
+pub(super) fn since(assessment: &Assessment, now: Moment) -> Duration {
     let since = assessment.losses.iter().map(|seen| seen.since).min();
     since.map_or(Duration::ZERO, |since| now.since(since))
 }

@@ -57,7 +57,7 @@ pub(super) async fn run(order: &Order) -> Ended {
         }),
         Outcome::Interrupted => Err("interrupted".to_owned()),
         Outcome::Aborted | Outcome::Nothing | Outcome::Failed => {
-            let mut why = report.why.clone();
+            let mut why: Vec<String> = report.why.iter().cloned().collect();
             why.extend(report.waits.iter().map(|wait| format!("waited for {wait}")));
             Err(format!("start did not finish: {}", why.join("; ")))
         }

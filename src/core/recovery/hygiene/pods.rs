@@ -31,7 +31,7 @@ pub(super) fn pods(facts: &Facts) -> Vec<Planned> {
             what: format!("pod {namespace}/{name} is bound to {node}, which is no node any more"),
             act: if !plausible {
                 Err("this node itself is not among the nodes".to_owned())
-            } else if !apart(facts) || !before.contains(pod) {
+            } else if !apart(facts) || !before.contains(&pod) {
                 Err("it was not watched for long enough".to_owned())
             } else {
                 Ok(Act::DeletePod {
