@@ -113,6 +113,14 @@ pub const ALL: &[&str] = &[
     "hold.placing",
     "hold.placed",
     "hold.released",
+    "guard.committed",
+    "guard.content-kept",
+    "guard.copy-kept",
+    "guard.copy-forgotten",
+    "guard.kept-aside",
+    "guard.recorded",
+    "guard.put-back",
+    "guard.undone",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

@@ -164,6 +164,7 @@ pub mod objectstore;
 pub mod operation;
 pub mod probe;
 pub mod recover;
+pub mod recovery;
 pub mod signals;
 pub mod start;
 pub mod store;

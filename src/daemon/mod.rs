@@ -8,6 +8,7 @@ pub mod hold;
 mod images;
 mod opening;
 pub mod publish;
+pub mod recovery;
 mod render;
 mod socket;
 pub(crate) mod sources;
