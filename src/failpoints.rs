@@ -134,6 +134,14 @@ pub const ALL: &[&str] = &[
     "recovery-etcd.joining-kept",
     "replace-etcd.recorded",
     "replace-etcd.step-done",
+    "guard.committed",
+    "guard.content-kept",
+    "guard.copy-kept",
+    "guard.copy-forgotten",
+    "guard.kept-aside",
+    "guard.recorded",
+    "guard.put-back",
+    "guard.undone",
 ];
 
 /// Passes the crash point `name`, which must be in [`ALL`].

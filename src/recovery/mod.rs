@@ -6,3 +6,6 @@ pub mod etcd;
 pub mod hygiene;
 pub mod report;
 pub mod wall;
+//! Recovery mode's hands: what is done to the node. Decided in [`crate::core::recovery`].
+
+pub mod guard;

@@ -52,6 +52,8 @@ mod failpoints_backup_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_cleanup;
 #[cfg(feature = "failpoints")]
+mod failpoints_guard;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
@@ -59,6 +61,10 @@ mod failpoints_prune;
 mod failpoints_recover;
 #[cfg(feature = "failpoints")]
 mod failpoints_start;
+mod guard_files;
+mod guard_learn;
+mod guard_restore;
+mod guard_world;
 mod handing_over;
 mod high_water;
 mod holding_back;

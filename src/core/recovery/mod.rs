@@ -10,6 +10,7 @@ pub mod etcd_seen;
 pub mod evidence;
 pub mod hygiene;
 pub mod journal;
+pub mod guard;
 pub mod loss;
 pub mod memory;
 mod own;

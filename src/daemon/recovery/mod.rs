@@ -42,3 +42,6 @@ pub(super) fn spawn(
     let task = task::Task::new(settings, evidence, published, publisher, boot_id, stop);
     tokio::spawn(task.run(asked))
 }
+//! Recovery mode in the daemon: tasks beside the loop.
+
+pub mod guard;
