@@ -51,7 +51,9 @@ impl Etcd {
     pub async fn promote(&self, endpoint: &str, member_id: u64) -> Result<(), EtcdError> {
         let mut client = self.client(endpoint).await?;
         let asked = client.member_promote(member_id);
-        let answer = self.call(endpoint, "the promotion of a learner", asked).await;
+        let answer = self
+            .call(endpoint, "the promotion of a learner", asked)
+            .await;
         answer.map(drop)
     }
 

@@ -102,6 +102,7 @@ mod recover_properties;
 mod recover_samples;
 mod recover_select;
 mod recover_tree;
+mod recovery_etcd;
 mod removing;
 mod run;
 mod signals;

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::Limits;
 use super::confine::Confinement;
 use super::error::{RehearseError, Stop};
 use super::restore::DATA;
 use super::scratch::Scratch;
 use super::server::Server;
 use super::tools::Tools;
-use super::Limits;
 use crate::backup::Progress;
 use crate::core::reading::chain;
 use crate::failpoints::hit;

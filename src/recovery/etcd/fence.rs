@@ -30,7 +30,9 @@ pub(super) async fn nobody_answers(
     let asked = others.iter().take(MOST);
     let reached = join_all(asked.map(async |url| (url, reachable(url).await))).await;
     if let Some((url, _)) = reached.iter().find(|(_, reach)| *reach == Reach::Open) {
-        return Err(Error::Answers(format!("somebody accepts connections at {url}")));
+        return Err(Error::Answers(format!(
+            "somebody accepts connections at {url}"
+        )));
     }
     own(settings, home).await
 }

@@ -8,9 +8,9 @@ use super::Error;
 use crate::config::Settings;
 use crate::core::recovery::etcd::home::{Flags, of_pod};
 use crate::core::recovery::etcd::{Home, Runs};
+use crate::start::yaml;
 use crate::store::chain;
 use crate::store::dir::{Dir, ReadError};
-use crate::start::yaml;
 use crate::systemd::units::{self, Service, UnitError};
 
 /// Largest manifest, bytes.

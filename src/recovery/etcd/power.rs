@@ -39,12 +39,7 @@ pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// # Errors
 /// [`Error::NotAutomatic`] where it cannot be stopped from here, [`Error::Runs`] where it does not
 /// stop.
-pub async fn stop(
-    settings: &Settings,
-    home: &Home,
-    id: &str,
-    say: Say<'_>,
-) -> Result<(), Error> {
+pub async fn stop(settings: &Settings, home: &Home, id: &str, say: Say<'_>) -> Result<(), Error> {
     match &home.runs {
         Runs::StaticPod {
             file,
@@ -279,7 +274,9 @@ async fn pod_gone(
             Err(_) => {}
         }
         if begun.elapsed() >= GONE {
-            return Err(Error::Runs(format!("containerd still runs {namespace}/{name}")));
+            return Err(Error::Runs(format!(
+                "containerd still runs {namespace}/{name}"
+            )));
         }
         sleep(LOOK).await;
     }

@@ -200,7 +200,11 @@ async fn add(settings: &Settings, it: &Replace) -> Result<u64, Error> {
 /// Starts the member so that it joins.
 async fn join(settings: &Settings, it: &Replace) -> Result<(), Error> {
     let cluster = seen(settings, it).await?;
-    let members: Vec<Member> = cluster.members.into_iter().map(|seen| seen.member).collect();
+    let members: Vec<Member> = cluster
+        .members
+        .into_iter()
+        .map(|seen| seen.member)
+        .collect();
     let (owned, id) = (settings.clone(), it.id.clone());
     let (entries, file) = (initial_cluster(&members, &it.home), file(it)?);
     blocking(move || joining::begin(&owned, &id, &file, &entries)).await

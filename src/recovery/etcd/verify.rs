@@ -50,18 +50,16 @@ pub(super) async fn until(
 ///
 /// # Errors
 /// [`Error::Silent`].
-pub(super) async fn serves(
-    settings: &Settings,
-    home: &Home,
-    least: i64,
-) -> Result<Status, Error> {
+pub(super) async fn serves(settings: &Settings, home: &Home, least: i64) -> Result<Status, Error> {
     let fits = |status: &Status| {
         if status.leader == 0 {
             return Err("it has no leader yet".to_owned());
         }
         if status.revision < least {
             let revision = status.revision;
-            return Err(format!("it is at revision {revision}, and {least} was restored"));
+            return Err(format!(
+                "it is at revision {revision}, and {least} was restored"
+            ));
         }
         Ok(())
     };

@@ -182,8 +182,7 @@ pub fn container_of(pod: &Pod) -> Option<&Container> {
 pub fn of_pod(file: &str, ours: bool, pod: &Pod) -> Option<Result<Home, String>> {
     let container = container_of(pod)?;
     let environment = container.env.iter().flatten();
-    let environment =
-        environment.filter_map(|env| Some((env.name.clone(), env.value.clone()?)));
+    let environment = environment.filter_map(|env| Some((env.name.clone(), env.value.clone()?)));
     let flags = Flags::of(command::flags(container), environment);
     let file = file.to_owned();
     let namespace = pod.metadata.namespace.clone();
@@ -252,13 +251,19 @@ impl Home {
         let local = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
         // Where it does not say, what is asked on loopback is this node's.
         (self.client_urls.is_empty() && local)
-            || self.client_urls.iter().filter_map(|own| host_port(own)).any(
-                |(own_host, own_port)| {
+            || self
+                .client_urls
+                .iter()
+                .filter_map(|own| host_port(own))
+                .any(|(own_host, own_port)| {
                     own_port == port
                         && (own_host == host
-                            || (local && matches!(own_host, "0.0.0.0" | "[::]" | "127.0.0.1" | "localhost")))
-                },
-            )
+                            || (local
+                                && matches!(
+                                    own_host,
+                                    "0.0.0.0" | "[::]" | "127.0.0.1" | "localhost"
+                                )))
+                })
     }
 
     /// Names and peer URLs of `--initial-cluster`, this member's own left out.
@@ -267,7 +272,9 @@ impl Home {
         let entries = self.initial_cluster.split(',');
         let pairs = entries.filter_map(|entry| entry.split_once('='));
         pairs
-            .filter(|(name, url)| *name != self.name && !self.peer_urls.iter().any(|own| own == url))
+            .filter(|(name, url)| {
+                *name != self.name && !self.peer_urls.iter().any(|own| own == url)
+            })
             .map(|(name, url)| (name.to_owned(), url.to_owned()))
             .collect()
     }

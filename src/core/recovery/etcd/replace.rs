@@ -14,9 +14,7 @@ use super::place::Place;
 use crate::core::backup::manifest::Member;
 
 /// A step. It is on the disk before it is begun.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplaceStage {
     /// Everything was looked at, nothing was done.
@@ -166,7 +164,10 @@ fn quorum(voters: usize) -> usize {
 #[must_use]
 pub fn initial_cluster(members: &[Member], home: &Home) -> String {
     let entries = members.iter().flat_map(|member| {
-        let own = member.peer_urls.iter().any(|url| home.peer_urls.contains(url));
+        let own = member
+            .peer_urls
+            .iter()
+            .any(|url| home.peer_urls.contains(url));
         let name = if own {
             home.name.clone()
         } else if member.name.is_empty() {

@@ -65,7 +65,10 @@ pub(super) async fn look(
         let why = silent.join("; ");
         return refused(format!("no other member is in a quorum: {why}"));
     };
-    if live.iter().any(|other| other.cluster_id != first.cluster_id) {
+    if live
+        .iter()
+        .any(|other| other.cluster_id != first.cluster_id)
+    {
         return refused("the other members are not of one cluster".to_owned());
     }
     // By way of raft: whoever answers has a quorum.

@@ -23,12 +23,7 @@ const JOINING: &str = ".joining";
 ///
 /// # Errors
 /// [`Error::NotAutomatic`] where the flags cannot be given.
-pub(super) fn begin(
-    settings: &Settings,
-    id: &str,
-    file: &str,
-    cluster: &str,
-) -> Result<(), Error> {
+pub(super) fn begin(settings: &Settings, id: &str, file: &str, cluster: &str) -> Result<(), Error> {
     let kept = place(settings, id)?;
     let (original, stat) = kept.read(file, LIMIT)?;
     let adapted = adapted(&original, cluster).ok_or_else(|| Error::NotAutomatic {
@@ -96,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_flags_are_given_and_everything_else_stays() {
-        let original = b"apiVersion: v1\nkind: Pod\nmetadata: {name: etcd, namespace: kube-system}\n\
+        let original =
+            b"apiVersion: v1\nkind: Pod\nmetadata: {name: etcd, namespace: kube-system}\n\
             spec:\n  containers:\n  - name: etcd\n    image: etcd:1\n    futureField: kept\n\
             \x20   command: [etcd, --name=a, '--initial-cluster=a=http://1:1']\n";
         let adapted = adapted(original, "a=http://1:1,b=http://2:1").unwrap();

@@ -37,15 +37,11 @@ pub(super) fn look_at_source(settings: &Settings, it: &Restore) -> Result<(), Er
             let database = std::fs::metadata(database).map_or(0, |meta| meta.len());
             room(settings, it, whole.saturating_add(database), database)
         }
-        Source::Backup(name) => {
-            match From::find(name, &settings.backup.dir) {
-                Ok(_) => Ok(()),
-                Err(error @ RestoreError::NotFound { .. }) => {
-                    Err(Error::NoSource(error.to_string()))
-                }
-                Err(error) => Err(error.into()),
-            }
-        }
+        Source::Backup(name) => match From::find(name, &settings.backup.dir) {
+            Ok(_) => Ok(()),
+            Err(error @ RestoreError::NotFound { .. }) => Err(Error::NoSource(error.to_string())),
+            Err(error) => Err(error.into()),
+        },
     }
 }
 
@@ -165,7 +161,9 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
     }
     restore::carry_out(&plan, progress)?;
     let by = plan.bump.as_ref().map_or(0, |bump| bump.by);
-    let raised = i64::try_from(by).ok().and_then(|by| plan.revision.checked_add(by));
+    let raised = i64::try_from(by)
+        .ok()
+        .and_then(|by| plan.revision.checked_add(by));
     let bounds = plan.remarks.iter().any(|it| it.contains("upper bounds"));
     Ok(Figures {
         revision: plan.revision,
