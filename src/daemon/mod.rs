@@ -88,9 +88,16 @@ pub async fn run(
         .await;
         let Ok(mut turning) = opened else { break };
         let evidence = recovery::observe::spawn(&settings, &turning.sources, &shutdown);
+        let guarded = recovery::guard::spawn(
+            &settings,
+            turning.sources.runtime.clone(),
+            turning.sources.exec.clone(),
+            &shutdown,
+        );
         let recovering = recovery::spawn(
             Arc::new(settings.clone()),
             evidence,
+            guarded,
             published_copy.clone(),
             questions,
             turning.publisher.of_recovery(),

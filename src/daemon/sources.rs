@@ -47,14 +47,16 @@ pub(super) struct Sources {
     pub(super) targets: watch::Sender<Arc<Vec<Target>>>,
     pub(super) images_wanted: watch::Sender<Vec<String>>,
     pub(super) images_again: Arc<Notify>,
-    manifests: watch::Receiver<Reading<ManifestsView>>,
-    runtime: watch::Receiver<Reading<RuntimeView>>,
+    pub(super) manifests: watch::Receiver<Reading<ManifestsView>>,
+    pub(super) runtime: watch::Receiver<Reading<RuntimeView>>,
     kubelet: watch::Receiver<Reading<KubeletSnapshot>>,
-    engine_view: watch::Receiver<Reading<EngineView>>,
+    pub(super) engine_view: watch::Receiver<Reading<EngineView>>,
     probes: watch::Receiver<Arc<BTreeMap<PodRef, Probe>>>,
     images: watch::Receiver<Reading<BTreeMap<String, ImagePresence>>>,
-    operations: watch::Receiver<Reading<OperationsView>>,
-    hold: watch::Receiver<Reading<Option<HoldSeen>>>,
+    pub(super) operations: watch::Receiver<Reading<OperationsView>>,
+    pub(super) hold: watch::Receiver<Reading<Option<HoldSeen>>>,
+    /// Carries out probes that are commands.
+    pub(super) exec: mpsc::Sender<ExecRequest>,
 }
 
 impl Sources {
@@ -99,7 +101,7 @@ impl Sources {
             settings.probe.period,
             SETTLE,
             targets_seen,
-            exec,
+            exec.clone(),
             shutdown.clone(),
         );
         let (images_wanted, wanted) = watch::channel(Vec::new());
@@ -127,6 +129,7 @@ impl Sources {
             images,
             operations: operations(settings, shutdown),
             hold: super::hold::spawn(settings, shutdown),
+            exec,
         }
     }
 

@@ -3,9 +3,7 @@
 
 pub mod current;
 pub mod etcd;
+pub mod guard;
 pub mod hygiene;
 pub mod report;
 pub mod wall;
-//! Recovery mode's hands: what is done to the node. Decided in [`crate::core::recovery`].
-
-pub mod guard;

@@ -185,8 +185,10 @@ fn act(rung: Rung, loss: Loss, at: &Position<'_>) -> Option<Act> {
             Some(Act::Restart(part, what.clone()))
         }),
         Rung::StaticPods => {
-            let broken = |part: &super::part::Part| at.resources.broken.contains_key(part);
-            parts.into_iter().find(broken).map(Act::PutBack)
+            parts.into_iter().find_map(|part| {
+                let restore = at.resources.put_back.get(&part)?;
+                Some(Act::PutBack(part, restore.clone()))
+            })
         }
         Rung::TemporaryControlPlane => Some(Act::Temporary),
         Rung::ReplaceMember => Some(Act::ReplaceMember),

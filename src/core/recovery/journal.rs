@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::guard::restore::Restore;
 use super::loss::Loss;
 use super::part::Part;
 use super::plan::{Asked, Plan};
@@ -20,7 +21,7 @@ pub enum Act {
     /// Something that hangs is started again.
     Restart(Part, Restartable),
     /// The good copy of this static manifest is put back.
-    PutBack(Part),
+    PutBack(Part, Restore),
     /// etcd is restored from its data directory here.
     RestoreData,
     /// etcd is restored from this backup: an id, or a path.
@@ -40,7 +41,7 @@ impl Act {
         Some(match self {
             Self::Checkpoints => Rung::Checkpoints,
             Self::Restart(..) => Rung::Restart,
-            Self::PutBack(_) => Rung::StaticPods,
+            Self::PutBack(..) => Rung::StaticPods,
             Self::RestoreData => Rung::DataDirectory,
             Self::RestoreBackup(_) => Rung::Backup,
             Self::ReplaceMember => Rung::ReplaceMember,
@@ -55,7 +56,7 @@ impl Act {
         match self {
             Self::Checkpoints => "activating checkpoints".to_owned(),
             Self::Restart(part, _) => format!("restarting {part}"),
-            Self::PutBack(part) => format!("putting back the static manifest of {part}"),
+            Self::PutBack(part, _) => format!("putting back the static manifest of {part}"),
             Self::RestoreData => "restoring etcd from its data directory".to_owned(),
             Self::RestoreBackup(source) => format!("restoring etcd from backup {source}"),
             Self::ReplaceMember => "replacing this node's etcd member".to_owned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::guard::restore::Restore;
 use super::part::Part;
 use crate::core::backup::id::BackupId;
 use crate::core::reading::Reading;
@@ -19,8 +20,10 @@ pub struct Resources {
     pub checkpoints: Reading<BTreeMap<Part, Vec<String>>>,
     /// Parts whose static manifest has a last known good copy: the file's name.
     pub copies: Reading<BTreeMap<Part, String>>,
-    /// Parts whose static manifest is gone or broken now: what is wrong with it.
-    pub broken: BTreeMap<Part, String>,
+    /// Static manifests that are wrong now and are put back.
+    pub put_back: BTreeMap<Part, Restore>,
+    /// Why no more of them is, one sentence each.
+    pub not_put_back: Vec<String>,
     /// Parts that run here and do not answer, or whose unit is stopped: what would be restarted.
     pub restartable: BTreeMap<Part, Restartable>,
     /// Where etcd runs here, in words; an error where it is not found out or cannot be driven.

@@ -128,14 +128,16 @@ fn static_pods(way: &mut RungPlan, loss: Loss, resources: &Resources) {
         return;
     };
     for part in parts_of(loss) {
-        match (copies.get(&part), resources.broken.get(&part)) {
-            (Some(file), Some(what)) => way.with.push(format!("the copy of {file}: {what}")),
-            (Some(_), None) => {}
-            (None, Some(what)) => way.blockers.push(format!("{what}, and no copy is kept here")),
+        match (resources.put_back.get(&part), copies.get(&part)) {
+            (Some(restore), _) => way.with.push(restore.why.clone()),
+            (None, Some(_)) => {}
             (None, None) => way
                 .blockers
                 .push(format!("no static manifest of {part} is kept here")),
         }
+    }
+    if way.with.is_empty() {
+        way.blockers.extend(resources.not_put_back.iter().cloned());
     }
     if way.with.is_empty() && way.blockers.is_empty() {
         way.blockers

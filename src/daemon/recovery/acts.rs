@@ -8,15 +8,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::{Done, Ended};
-use super::{etcd, hygiene, temporary};
+use super::{etcd, guard, hygiene, temporary};
 use crate::config::Settings;
 use crate::containerd::Containerd;
 use crate::core::recovery::etcd::Source;
+use crate::core::recovery::guard::restore::Restore;
 use crate::core::recovery::journal::Act;
 use crate::core::recovery::part::Part;
 use crate::core::recovery::resources::Restartable;
+use crate::daemon::clock;
+use crate::daemon::execute::blocking;
 use crate::daemon::sources::containerd_config;
 use crate::failpoints::hit;
+use crate::recovery::guard::Before;
 use crate::store::chain;
 use crate::systemd::units;
 
@@ -55,11 +59,28 @@ pub(super) async fn carry_out(order: &Order) -> Ended {
         Act::RestoreData => etcd::restore(order, Source::DataDirectory).await,
         Act::RestoreBackup(name) => etcd::restore(order, Source::Backup(name.clone())).await,
         Act::ReplaceMember => etcd::replace(order).await,
-        Act::PutBack(part) => Err(format!("no copy of {part}")),
+        Act::PutBack(_, restore) => put_back(order, restore).await,
         Act::Hygiene => hygiene::run(order).await,
     };
     hit("recovery.acted");
     ended
+}
+
+async fn put_back(order: &Order, restore: &Restore) -> Ended {
+    let (guard, restore) = (guard::of(&order.settings), restore.clone());
+    let file = restore.file.clone();
+    let wall = clock::wall();
+    let work = move || guard.put_back(&restore, wall).map_err(|error| chain(&error));
+    let put = blocking(work).await?;
+    Ok(Done {
+        what: format!("the last known good {file} is in place"),
+        moved_aside: match put.before {
+            Before::Nothing => Vec::new(),
+            Before::File { aside, .. } => vec![aside],
+        },
+        lost_seconds: Some(0),
+        ..Done::default()
+    })
 }
 
 async fn restart(order: &Order, part: Part, what: &Restartable) -> Ended {

@@ -40,9 +40,10 @@ impl Task {
     /// Plans for what is lost; while nothing is, for what could be.
     async fn plans(&mut self, asked: Option<&Asked>) -> Vec<Plan> {
         let evidence = Arc::clone(&self.evidence.borrow());
-        let found = self.gather(&evidence).await;
+        let mut found = self.gather(&evidence).await;
         let restraint = self.restraint(&evidence);
         let seen = self.seen();
+        self.static_pods(&mut found, &seen, &restraint, asked.is_some());
         let lost: Vec<Loss> = match asked.and_then(|asked| asked.from) {
             Some(from) => vec![loss_of(from, &seen)],
             None if seen.losses.is_empty() => THOUGHT_OF.to_vec(),
@@ -76,8 +77,9 @@ impl Task {
                 .max()
                 .ok_or("nothing is lost, as far as is seen here: name a rung with --from")?,
         };
-        let found = self.gather(&evidence).await;
+        let mut found = self.gather(&evidence).await;
         let restraint = self.restraint(&evidence);
+        self.static_pods(&mut found, &seen, &restraint, true);
         let policy = &self.settings.recovery.policy;
         let plan = plan(
             loss,

@@ -8,11 +8,13 @@ mod answers;
 mod carry;
 pub mod door;
 mod etcd;
+pub mod guard;
 mod hygiene;
 mod jobs;
 pub mod observe;
 mod reporting;
 mod resources;
+mod static_pods;
 mod task;
 mod temporary;
 
@@ -33,15 +35,13 @@ pub use door::{Door, Question, Silent};
 pub(super) fn spawn(
     settings: Arc<Settings>,
     evidence: watch::Receiver<Arc<Evidence>>,
+    guard: watch::Receiver<guard::GuardView>,
     published: watch::Receiver<Published>,
     asked: mpsc::Receiver<Question>,
     publisher: RecoveryPublisher,
     boot_id: String,
     stop: CancellationToken,
 ) -> JoinHandle<mpsc::Receiver<Question>> {
-    let task = task::Task::new(settings, evidence, published, publisher, boot_id, stop);
+    let task = task::Task::new(task::Sources { evidence, guard, published }, settings, publisher, boot_id, stop);
     tokio::spawn(task.run(asked))
 }
-//! Recovery mode in the daemon: tasks beside the loop.
-
-pub mod guard;

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::guard::GuardView;
+use super::static_pods;
 use crate::backup::restore::Tool;
 use crate::config::Settings;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 use crate::core::recovery::etcd_seen::{DataDir, EtcdHost};
-use crate::core::recovery::evidence::{Evidence, Instance, Manifest, Owner, Run};
+use crate::core::recovery::evidence::{Evidence, Instance, Owner, Run};
 use crate::core::recovery::loss::Loss;
 use crate::core::recovery::part::Part;
 use crate::core::recovery::resources::{Data, Expiry, OnHand, Resources, Restartable};
@@ -39,7 +41,7 @@ pub(super) async fn gather(
     settings: &Arc<Settings>,
     evidence: &Evidence,
     report: &Report,
-    copies: Reading<BTreeMap<Part, String>>,
+    guarded: &GuardView,
 ) -> Resources {
     let given = Arc::clone(settings);
     let disk = blocking(move || Ok(on_disk(&given))).await;
@@ -64,8 +66,9 @@ pub(super) async fn gather(
     }
     Resources {
         checkpoints: checkpoints(evidence, report),
-        copies,
-        broken: broken(evidence),
+        copies: static_pods::copies(guarded),
+        put_back: BTreeMap::new(),
+        not_put_back: Vec::new(),
         restartable: restartable(evidence),
         etcd_home: home,
         data: data(evidence),
@@ -147,22 +150,6 @@ fn checkpoints(evidence: &Evidence, report: &Report) -> Reading<BTreeMap<Part, V
         all.insert(seen.part, blockers);
     }
     Reading::Known(all)
-}
-
-/// Static manifests that no kubelet can run, or that are gone while others are there.
-fn broken(evidence: &Evidence) -> BTreeMap<Part, String> {
-    let Some(manifests) = evidence.manifests.known() else {
-        return BTreeMap::new();
-    };
-    let wrong = manifests.iter().filter_map(|(part, manifest)| {
-        let what = match manifest {
-            Manifest::Present => return None,
-            Manifest::Absent => format!("the static manifest of {part} is gone"),
-            Manifest::Broken(why) => format!("the static manifest of {part} is broken: {why}"),
-        };
-        Some((*part, what))
-    });
-    wrong.collect()
 }
 
 /// What runs here and could be started again.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::door::Question;
+use super::guard::GuardView;
 use super::jobs::{Job, News};
 use super::reporting::Told;
 use super::resources;
@@ -19,7 +20,7 @@ use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Journal};
 use crate::core::recovery::loss::{Assessment, Condition};
 use crate::core::recovery::memory::Memory;
-use crate::core::recovery::plan::{Plan, Restraint, plan};
+use crate::core::recovery::plan::{Asked, Plan, Restraint, plan};
 use crate::core::recovery::resources::Resources;
 use crate::core::time::Moment;
 use crate::daemon::clock;
@@ -39,10 +40,18 @@ const LOOK_LOST: Duration = Duration::from_secs(10);
 /// The journal could not be opened.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// What the task looks at.
+pub(super) struct Sources {
+    pub(super) evidence: watch::Receiver<Arc<Evidence>>,
+    pub(super) guard: watch::Receiver<GuardView>,
+    pub(super) published: watch::Receiver<Published>,
+}
+
 /// The task's state.
 pub(super) struct Task {
     pub(super) settings: Arc<Settings>,
     pub(super) evidence: watch::Receiver<Arc<Evidence>>,
+    pub(super) guard: watch::Receiver<GuardView>,
     pub(super) published: watch::Receiver<Published>,
     pub(super) publisher: RecoveryPublisher,
     pub(super) boot_id: String,
@@ -58,16 +67,21 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(
+        sources: Sources,
         settings: Arc<Settings>,
-        evidence: watch::Receiver<Arc<Evidence>>,
-        published: watch::Receiver<Published>,
         publisher: RecoveryPublisher,
         boot_id: String,
         stop: CancellationToken,
     ) -> Self {
+        let Sources {
+            evidence,
+            guard,
+            published,
+        } = sources;
         Self {
             settings,
             evidence,
+            guard,
             published,
             publisher,
             boot_id,
@@ -98,6 +112,7 @@ impl Task {
                 news = news(&mut self.job) => self.hear(news).await,
                 Some(question) = asked.recv() => self.answer(question).await,
                 Ok(()) = self.evidence.changed() => {}
+                Ok(()) = self.guard.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -136,10 +151,11 @@ impl Task {
         self.memory = memory;
         let lost = !assessment.losses.is_empty() || self.journal.is_some();
         self.look(&evidence, lost, now).await;
-        let Some((found, _)) = self.resources.clone() else {
+        let Some((mut found, _)) = self.resources.clone() else {
             return RETRY;
         };
         let restraint = self.restraint(&evidence);
+        self.static_pods(&mut found, &assessment, &restraint, self.asked().is_some());
         let plan = self.plan_for(&assessment, &found, &restraint);
         if self.current.is_some() {
             if self.journal.is_some() {
@@ -165,6 +181,11 @@ impl Task {
         pause
     }
 
+    /// What an operator has asked for.
+    pub(super) fn asked(&self) -> Option<&Asked> {
+        self.journal.as_ref()?.asked.as_ref()
+    }
+
     /// The plan for what is confirmed to be lost.
     fn plan_for(
         &self,
@@ -172,7 +193,7 @@ impl Task {
         found: &Resources,
         restraint: &Restraint,
     ) -> Option<Plan> {
-        let asked = self.journal.as_ref().and_then(|journal| journal.asked.as_ref());
+        let asked = self.asked();
         // What an operator has asked for is not waited for to be confirmed.
         let loss = match (assessment.confirmed(), asked) {
             (Some(loss), _) => loss,
@@ -243,8 +264,8 @@ impl Task {
 
     pub(super) async fn gather(&self, evidence: &Evidence) -> Resources {
         let report = Arc::clone(&self.published.borrow().report);
-        let copies = Reading::Known(std::collections::BTreeMap::new());
-        resources::gather(&self.settings, evidence, &report, copies).await
+        let guarded = self.guard.borrow().clone();
+        resources::gather(&self.settings, evidence, &report, &guarded).await
     }
 }
 

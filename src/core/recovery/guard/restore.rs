@@ -6,6 +6,8 @@
 //! while the kubelet does not answer, as `kubeadm reset` leaves a node. An operator may have any
 //! wrong file put back.
 
+use serde::{Deserialize, Serialize};
+
 use super::learn::{FileReport, Wrong};
 use crate::core::reading::Reading;
 use crate::core::recovery::loss::{Assessment, Loss, Trouble};
@@ -37,7 +39,7 @@ pub struct Situation<'a> {
 }
 
 /// A file that is to be put back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
     /// Its name in the static pod directory.
     pub file: String,
