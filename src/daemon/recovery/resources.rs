@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::guard::GuardView;
 use super::static_pods;
+use crate::backup::high_water;
 use crate::backup::restore::Tool;
 use crate::config::Settings;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
@@ -34,6 +35,7 @@ struct OnDisk {
     free: Reading<u64>,
     administrator: Result<(), String>,
     certificates: Vec<Expiry>,
+    high_water: Option<i64>,
 }
 
 /// Looks at everything.
@@ -53,6 +55,7 @@ pub(super) async fn gather(
             free: Reading::Unknown(unseen()),
             administrator: Err(why.clone()),
             certificates: Vec::new(),
+            high_water: None,
         }
     });
     let home = home::find(settings).await;
@@ -71,7 +74,7 @@ pub(super) async fn gather(
         not_put_back: Vec::new(),
         restartable: restartable(evidence),
         etcd_home: home,
-        data: data(evidence),
+        data: data(evidence, disk.high_water),
         backup: disk.backup,
         tool: disk.tool,
         free_bytes: disk.free,
@@ -120,6 +123,9 @@ fn on_disk(settings: &Settings) -> OnDisk {
             .into_iter()
             .map(|(what, at)| Expiry { what, at })
             .collect(),
+        high_water: high_water::read(&settings.paths.state_dir)
+            .ok()
+            .and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max()),
     }
 }
 
@@ -177,7 +183,17 @@ fn restartable(evidence: &Evidence) -> BTreeMap<Part, Restartable> {
     all
 }
 
-fn data(evidence: &Evidence) -> Reading<Data> {
+fn data(evidence: &Evidence, high_water: Option<i64>) -> Reading<Data> {
+    // It serves as well as any, and what it serves is not what was there.
+    let own = evidence.etcd.statuses().find(|(door, _)| door.own);
+    if let (Some((_, status)), Some(seen)) = (own, high_water)
+        && status.revision < seen
+    {
+        return Reading::Known(Data::Damaged(format!(
+            "it is at revision {}, and this node has seen {seen}: what was there is gone",
+            status.revision
+        )));
+    }
     evidence.etcd.here.data.map(|data| match data {
         DataDir::Absent | DataDir::Empty => Data::Absent,
         DataDir::Present { db_bytes, .. } => Data::Present(*db_bytes),

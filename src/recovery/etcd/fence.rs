@@ -3,11 +3,13 @@
 //! knows no leader. Silence of another node is what a lost quorum looks like and counts as none.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
 use super::Error;
-use super::power::{Reach, reachable};
+use super::power::{Reach, blocking, reachable};
+use crate::backup::high_water;
 use crate::config::Settings;
 use crate::core::backup::manifest::Member;
 use crate::core::recovery::etcd::Home;
@@ -61,12 +63,16 @@ async fn own(settings: &Settings, home: &Home) -> Result<(), Error> {
     if reachable(&endpoint).await == Reach::Refused {
         return Ok(());
     }
+    let state_dir = &settings.paths.state_dir;
     let settings = crate::etcd::Settings {
         endpoints: vec![endpoint.clone()],
         ..settings.etcd.clone()
     };
     let asked = async { Etcd::connect(&settings).await?.status(&endpoint).await };
+    let state_dir = state_dir.to_owned();
     match asked.await {
+        // Its data was lost, and it has begun anew: what it leads is not the old cluster.
+        Ok(status) if status.leader != 0 && fell(state_dir, status.revision).await => Ok(()),
         Ok(status) if status.leader != 0 => Err(Error::Answers(format!(
             "{endpoint} has a leader ({:x})",
             status.leader
@@ -77,4 +83,13 @@ async fn own(settings: &Settings, home: &Home) -> Result<(), Error> {
         Err(_) if reachable(&endpoint).await == Reach::Refused => Ok(()),
         Err(error) => Err(Error::Unknown(chain(&error))),
     }
+}
+
+/// This node has seen a higher revision than the member has: it holds other data than it did. The
+/// mark is never lowered, and a restore raises the revision above it.
+async fn fell(state_dir: PathBuf, revision: i64) -> bool {
+    let marks = blocking(move || Ok(high_water::read(&state_dir).ok()));
+    let marks = marks.await.ok().flatten();
+    let highest = marks.and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max());
+    highest.is_some_and(|highest| revision < highest)
 }
