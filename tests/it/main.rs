@@ -58,6 +58,8 @@ mod failpoints_prune;
 #[cfg(feature = "failpoints")]
 mod failpoints_recover;
 #[cfg(feature = "failpoints")]
+mod failpoints_reports;
+#[cfg(feature = "failpoints")]
 mod failpoints_start;
 mod handing_over;
 mod high_water;
@@ -94,6 +96,12 @@ mod recover_properties;
 mod recover_samples;
 mod recover_select;
 mod recover_tree;
+mod recovery_cli;
+mod recovery_hygiene;
+mod recovery_page;
+mod recovery_reports;
+mod recovery_samples;
+mod recovery_told;
 mod removing;
 mod run;
 mod signals;
@@ -109,4 +117,5 @@ mod store_samples;
 mod store_state;
 mod tidy;
 mod units;
+mod wall;
 mod world;

@@ -144,6 +144,15 @@ impl Outcome {
         }
     }
 
+    /// For people: the word, and why.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match self.why() {
+            None => self.word().to_owned(),
+            Some(why) => format!("{}: {why}", self.word()),
+        }
+    }
+
     /// Why it failed or was ended.
     #[must_use]
     pub fn why(&self) -> Option<&str> {

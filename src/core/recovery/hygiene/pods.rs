@@ -25,13 +25,18 @@ pub(super) fn pods(facts: &Facts) -> Vec<Planned> {
     let plausible = nodes.iter().any(|node| node.name == facts.node);
     let before = missing(&facts.first).unwrap_or_default();
     for pod in missing(look).unwrap_or_default() {
-        let Pod { namespace, name, uid, node } = pod;
+        let Pod {
+            namespace,
+            name,
+            uid,
+            node,
+        } = pod;
         all.push(Planned {
             kind,
             what: format!("pod {namespace}/{name} is bound to {node}, which is no node any more"),
             act: if !plausible {
                 Err("this node itself is not among the nodes".to_owned())
-            } else if !apart(facts) || !before.contains(pod) {
+            } else if !apart(facts) || !before.contains(&pod) {
                 Err("it was not watched for long enough".to_owned())
             } else {
                 Ok(Act::DeletePod {
