@@ -60,6 +60,8 @@ mod failpoints_prune;
 #[cfg(feature = "failpoints")]
 mod failpoints_recover;
 #[cfg(feature = "failpoints")]
+mod failpoints_reports;
+#[cfg(feature = "failpoints")]
 mod failpoints_start;
 mod guard_files;
 mod guard_learn;
@@ -105,6 +107,12 @@ mod recover_tree;
 mod recovery_course;
 mod recovery_etcd;
 mod recovery_plan;
+mod recovery_cli;
+mod recovery_hygiene;
+mod recovery_page;
+mod recovery_reports;
+mod recovery_samples;
+mod recovery_told;
 mod removing;
 mod run;
 mod signals;
@@ -120,4 +128,5 @@ mod store_samples;
 mod store_state;
 mod tidy;
 mod units;
+mod wall;
 mod world;

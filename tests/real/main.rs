@@ -36,6 +36,7 @@ mod etcd_cluster;
 mod etcd_load;
 mod etcd_way;
 mod guard;
+mod hygiene;
 mod recover;
 mod recover_etcd;
 mod recover_lab;
