@@ -150,14 +150,8 @@ impl Outcome {
         match self {
             Self::Recovered => "the control plane is back".to_owned(),
             Self::Unneeded => "the control plane came back by itself".to_owned(),
-            Self::Failed(why) => format!("FAILED: {why}"),
-            Self::Abandoned(why) => format!("ended {why}"),
-    /// For people: the word, and why.
-    #[must_use]
-    pub fn said(&self) -> String {
-        match self.why() {
-            None => self.word().to_owned(),
-            Some(why) => format!("{}: {why}", self.word()),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Abandoned(why) => format!("abandoned: {why}"),
         }
     }
 

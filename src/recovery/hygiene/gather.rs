@@ -124,7 +124,6 @@ async fn leases(asker: &Asker) -> Result<Vec<Lease>, Unseen> {
             of_an_apiserver: identity || prefixes.iter().any(|it| name.starts_with(it)),
             name,
             holder: spec.holder_identity,
-            renewed: spec.renew_time.and_then(|time| time.0.to_string().parse().ok()),
             renewed: spec.renew_time.and_then(|time| timestamp(&time)),
             duration_seconds: spec.lease_duration_seconds.map(i64::from),
             resource_version: meta.resource_version?,
