@@ -155,7 +155,7 @@ impl Loop {
                 notifier.ready();
                 ready = true;
             }
-            notifier.status(&self.summary);
+            notifier.status(&self.publisher.headline(&self.summary));
             let pause = wake_at.map_or(longest, |at| at.since(clock::now()).min(longest));
             tokio::select! {
                 () = self.sources.changed() => {}

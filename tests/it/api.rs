@@ -255,6 +255,7 @@ async fn metrics_over_tcp_serve_nothing_else() {
         published: served.sender.subscribe(),
         revisions: Arc::new(Revisions::new("/nonexistent")),
         backups: Door::new().0,
+        recovery: rekindle::daemon::recovery::Door::new().0,
     };
     let limits = Limits {
         request_limit_bytes: 1024,

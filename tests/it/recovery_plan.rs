@@ -186,7 +186,7 @@ fn r13_an_over_eager_recovery_is_latched_and_counted() {
     );
     assert_eq!(plan1.chosen, None);
     assert!(plan1.refusals[0].contains("latched: recovery"), "{:?}", plan1.refusals);
-    let began = |minutes| now().checked_sub(Duration::from_secs(60 * minutes)).unwrap();
+    let began = |minutes: u64| now().checked_sub(Duration::from_secs(60 * minutes)).unwrap();
     let often = Restraint {
         recent: vec![began(300), began(200), began(100)],
         ..Restraint::default()
@@ -319,4 +319,16 @@ fn too_little_room_is_said_with_numbers() {
     assert_eq!(plan.chosen, None);
     let told = plan.refusals.join("\n");
     assert!(told.contains("300 MiB beside etcd's data directory, and 100 MiB are free"), "{told}");
+}
+
+#[test]
+fn r01_etcd_is_not_started_again_where_its_data_is_gone() {
+    let mut resources = resources();
+    resources.data = Reading::Known(Data::Absent);
+    resources.restartable =
+        BTreeMap::from([(Part::Etcd, Restartable::Unit("etcd.service".to_owned()))]);
+    let plan = planned(Loss::EtcdQuorum, &resources, &policy());
+    assert_eq!(plan.chosen, None, "{plan:#?}");
+    let told = plan.refusals.join("\n");
+    assert!(told.contains("restart: etcd's data is gone"), "{told}");
 }
