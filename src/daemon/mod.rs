@@ -7,6 +7,7 @@ mod execute;
 mod images;
 mod opening;
 pub mod publish;
+pub mod recovery;
 mod render;
 mod socket;
 pub(crate) mod sources;

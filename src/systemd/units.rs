@@ -125,6 +125,21 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     })
 }
 
+/// The system is going down: the manager's `SystemState` is `stopping`.
+///
+/// # Errors
+/// As [`state`].
+pub async fn stopping() -> Result<bool, UnitError> {
+    booted()?;
+    within(DEADLINE, "look at", "the manager", async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let state: String = manager.get_property("SystemState").await?;
+        Ok(state == "stopping")
+    })
+    .await
+}
+
 fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());

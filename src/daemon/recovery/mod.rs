@@ -1,0 +1,3 @@
+//! Recovery mode in the daemon: tasks beside the loop.
+
+pub mod observe;
