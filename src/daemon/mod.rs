@@ -87,7 +87,13 @@ pub async fn run(
         )
         .await;
         let Ok(mut turning) = opened else { break };
-        let evidence = recovery::observe::spawn(&settings, &turning.sources, &shutdown);
+        let reports = published_copy.clone();
+        let evidence = recovery::observe::spawn(
+            &settings,
+            turning.sources.receivers(),
+            move || Arc::clone(&reports.borrow().report),
+            &shutdown,
+        );
         let guarded = recovery::guard::spawn(
             &settings,
             turning.sources.runtime.clone(),

@@ -141,6 +141,7 @@ impl Sources {
             engine: self.engine_view.clone(),
             kubelet: self.kubelet.clone(),
             operations: self.operations.clone(),
+            hold: self.hold.clone(),
         }
     }
 

@@ -180,6 +180,10 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
             environment: service.get_property("Environment").await?,
             environment_files: files.into_iter().map(|(path, _)| path.into()).collect(),
         }))
+    })
+    .await
+}
+
 /// The system is going down: the manager's `SystemState` is `stopping`.
 ///
 /// # Errors
@@ -196,7 +200,6 @@ pub async fn stopping() -> Result<bool, UnitError> {
 }
 
 pub(super) fn booted() -> Result<(), UnitError> {
-fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());
     }

@@ -142,7 +142,9 @@ fn suspended(evidence: &Evidence) -> Option<String> {
         return Some("the system is going down: nothing counts as lost".to_owned());
     }
     let operations = evidence.operations.known()?;
-    let first = operations.seen.first()?;
+    // Our own has a loss to mend: what it does to etcd is no news of it.
+    let mut others = operations.seen.iter();
+    let first = others.find(|seen| !seen.kind.is_of_recovery())?;
     let word = first.kind.word();
     Some(format!(
         "`rekindle {word}` has this node: nothing counts as lost meanwhile"

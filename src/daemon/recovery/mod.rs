@@ -45,6 +45,3 @@ pub(super) fn spawn(
     let task = task::Task::new(task::Sources { evidence, guard, published }, settings, publisher, boot_id, stop);
     tokio::spawn(task.run(asked))
 }
-//! Recovery mode in the daemon: tasks beside the loop.
-
-pub mod observe;

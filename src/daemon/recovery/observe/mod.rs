@@ -23,6 +23,7 @@ use crate::apiserver::{self, door};
 use crate::config::Settings;
 use crate::core::observed::{EngineView, RuntimeView};
 use crate::core::operation::OperationsView;
+use crate::core::operator_hold::HoldSeen;
 use crate::core::reading::{Reading, Unseen, UnseenKind, chain};
 use crate::core::recovery::etcd_seen::{EtcdHere, EtcdHost};
 use crate::core::recovery::evidence::{
@@ -55,6 +56,8 @@ pub struct Receivers {
     pub kubelet: watch::Receiver<Reading<KubeletSnapshot>>,
     /// Operations of the command line.
     pub operations: watch::Receiver<Reading<OperationsView>>,
+    /// An operator's hold.
+    pub hold: watch::Receiver<Reading<Option<HoldSeen>>>,
 }
 
 type Containers = Reading<BTreeMap<Part, Vec<Instance>>>;
@@ -182,6 +185,8 @@ impl Observer {
                 Err(error) => Reading::Unknown(Unseen::because(UnseenKind::Unreachable, &error)),
             }
         };
+        let operations = self.receivers.operations.borrow_and_update().clone();
+        let hold = self.hold(at);
         Evidence {
             node,
             at: clock::now(),
@@ -192,8 +197,8 @@ impl Observer {
             doors,
             etcd,
             leases,
-            operations: self.receivers.operations.borrow_and_update().clone(),
-            hold: Reading::not_asked(),
+            operations,
+            hold,
             checkpoints: self.checkpoints(),
         }
     }
@@ -204,6 +209,15 @@ impl Observer {
         here::containers(&runtime, &engine)
     }
 
+    /// The hold that is in force, in words.
+    fn hold(&mut self, now: Moment) -> Reading<Option<String>> {
+        let hold = self.receivers.hold.borrow_and_update();
+        hold.map(|hold| {
+            let hold = hold.as_ref().filter(|hold| !hold.is_over(now));
+            hold.map(HoldSeen::said)
+        })
+    }
+
     /// Waits until something of the control plane changes on this node.
     async fn changed(&mut self) {
         loop {
@@ -211,6 +225,7 @@ impl Observer {
                 Ok(()) = self.receivers.runtime.changed() => true,
                 Ok(()) = self.receivers.engine.changed() => true,
                 Ok(()) = self.receivers.operations.changed() => false,
+                Ok(()) = self.receivers.hold.changed() => false,
                 Ok(()) = self.manifests.changed() => false,
                 else => std::future::pending().await,
             };
