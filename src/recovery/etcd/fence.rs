@@ -1,16 +1,17 @@
 //! Invariant 6: no restore while a member of the old cluster answers. A member of another node
 //! that accepts a connection answers, whatever it says; this node's own one may, as long as it
-//! knows no leader. Silence of another node is what a lost quorum looks like and counts as none.
+//! knows no leader, or is known to be another cluster (`emptied.rs`). Silence of another node is what a lost quorum looks like and counts as none.
 
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
 use super::Error;
+use super::emptied::is_another;
 use super::power::{Reach, reachable};
 use crate::config::Settings;
 use crate::core::backup::manifest::Member;
-use crate::core::recovery::etcd::Home;
+use crate::core::recovery::etcd::{Home, Source};
 use crate::etcd::{Etcd, EtcdError};
 use crate::store::chain;
 
@@ -24,6 +25,7 @@ const MOST: usize = 64;
 pub(super) async fn nobody_answers(
     settings: &Settings,
     home: &Home,
+    source: &Source,
     known: &[Member],
 ) -> Result<(), Error> {
     let others = others(settings, home, known);
@@ -34,7 +36,7 @@ pub(super) async fn nobody_answers(
             "somebody accepts connections at {url}"
         )));
     }
-    own(settings, home).await
+    own(settings, home, source).await
 }
 
 /// Addresses of the other members.
@@ -54,19 +56,20 @@ fn others(settings: &Settings, home: &Home, known: &[Member]) -> BTreeSet<String
 }
 
 /// This node's member: it may run, but not as a part of a cluster that lives.
-async fn own(settings: &Settings, home: &Home) -> Result<(), Error> {
+async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Error> {
     let Some(endpoint) = home.endpoint(&settings.etcd.endpoints) else {
         return Ok(());
     };
     if reachable(&endpoint).await == Reach::Refused {
         return Ok(());
     }
-    let settings = crate::etcd::Settings {
+    let one = crate::etcd::Settings {
         endpoints: vec![endpoint.clone()],
         ..settings.etcd.clone()
     };
-    let asked = async { Etcd::connect(&settings).await?.status(&endpoint).await };
+    let asked = async { Etcd::connect(&one).await?.status(&endpoint).await };
     match asked.await {
+        Ok(status) if status.leader != 0 && is_another(settings, home, source).await => Ok(()),
         Ok(status) if status.leader != 0 => Err(Error::Answers(format!(
             "{endpoint} has a leader ({:x})",
             status.leader
