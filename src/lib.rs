@@ -36,6 +36,7 @@
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
+//! | an operator's hold | [`hold`] on the disk; what it means: [`core::operator_hold`], `core/hold.rs` |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
 //! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
@@ -126,9 +127,9 @@
 //!     (`tidy::one_module_writes_files`, and `disallowed-methods` of clippy).
 //! 12. No secret value is ever logged, shown, or readable by another user than root
 //!     (`store`, `manifest` tests on `Debug` and modes).
-//! 13. While an operation has the node, or it is not known, the daemon begins, hands over, removes
-//!     and prunes nothing (`holding_back`,
-//!     `properties::nothing_is_begun_while_an_operation_may_have_the_node`).
+//! 13. While an operation has the node, an operator holds it, or it is not known, the daemon begins,
+//!     hands over, removes and prunes nothing (`holding_back`, `operator_hold`,
+//!     `properties::nothing_is_begun_while_an_operation_or_an_operator_may_have_the_node`).
 //! 14. A start removes nothing that nobody has taken the place of, believes no phase from before
 //!     it, and arrives from wherever it was cut off
 //!     (`start_walks::it_never_removes_what_nobody_has_taken_the_place_of`,
@@ -154,6 +155,7 @@ pub mod engine;
 pub mod etcd;
 pub mod failpoints;
 pub mod fetch;
+pub mod hold;
 pub mod kubelet;
 pub mod manifests;
 pub mod metrics;

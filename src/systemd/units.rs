@@ -184,14 +184,14 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
     .await
 }
 
-fn booted() -> Result<(), UnitError> {
+pub(super) fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());
     }
     Err(UnitError::NotBooted)
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     deadline: Duration,
     doing: &'static str,
     unit: &str,
@@ -232,10 +232,20 @@ async fn proxy<'a>(
     path: OwnedObjectPath,
     interface: &str,
 ) -> zbus::Result<Proxy<'a>> {
+    proxy_to(bus, BUS, path, interface).await
+}
+
+/// An object of the service `name`, by one of its own interfaces.
+pub(super) async fn proxy_to<'a>(
+    bus: &Connection,
+    name: &'static str,
+    path: OwnedObjectPath,
+    interface: &str,
+) -> zbus::Result<Proxy<'a>> {
     zbus::proxy::Builder::new(bus)
-        .destination(BUS)?
+        .destination(name)?
         .path(path)?
-        .interface(format!("{BUS}.{interface}"))?
+        .interface(format!("{name}.{interface}"))?
         .cache_properties(CacheProperties::No)
         .build()
         .await

@@ -52,6 +52,8 @@ mod failpoints_backup_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_cleanup;
 #[cfg(feature = "failpoints")]
+mod failpoints_guard;
+#[cfg(feature = "failpoints")]
 mod failpoints_power;
 #[cfg(feature = "failpoints")]
 mod failpoints_prune;
@@ -59,6 +61,10 @@ mod failpoints_prune;
 mod failpoints_recover;
 #[cfg(feature = "failpoints")]
 mod failpoints_start;
+mod guard_files;
+mod guard_learn;
+mod guard_restore;
+mod guard_world;
 mod handing_over;
 mod high_water;
 mod holding_back;
@@ -77,6 +83,8 @@ mod manifests_dir;
 mod manifests_watch;
 mod metrics;
 mod operation;
+mod operator_hold;
+mod operator_hold_cli;
 mod peer;
 mod probe;
 mod properties;

@@ -35,6 +35,7 @@ mod etcd;
 mod etcd_cluster;
 mod etcd_load;
 mod etcd_way;
+mod guard;
 mod recover;
 mod recover_etcd;
 mod recover_lab;

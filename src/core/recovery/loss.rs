@@ -48,6 +48,21 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// For people: `all API servers`.
+    #[must_use]
+    pub fn said(self) -> &'static str {
+        match self {
+            Self::ApiServers => "all API servers",
+            Self::Schedulers => "all schedulers",
+            Self::ControllerManagers => "all controller managers",
+            Self::EtcdMember => "this node's etcd member",
+            Self::EtcdQuorum => "etcd's quorum",
+            Self::Everything => "etcd and all API servers",
+        }
+    }
+}
+
 /// How the control plane stands, in one word.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,

@@ -1,6 +1,7 @@
 //! Invariant 6: no restore while a member of the old cluster answers. A member of another node
 //! that accepts a connection answers, whatever it says; this node's own one may, as long as it
-//! knows no leader, or is known to be another cluster (`emptied.rs`). Silence of another node is what a lost quorum looks like and counts as none.
+//! knows no leader, or is known to be another cluster (`emptied.rs`). Silence of another node is
+//! what a lost quorum looks like and counts as none.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +70,13 @@ async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Er
     };
     let asked = async { Etcd::connect(&one).await?.status(&endpoint).await };
     match asked.await {
-        Ok(status) if status.leader != 0 && is_another(settings, home, source).await => Ok(()),
+        // Its data was lost, and it has begun anew: what it leads is not the old cluster.
+        Ok(status)
+            if status.leader != 0
+                && is_another(settings, home, source, status.revision).await =>
+        {
+            Ok(())
+        }
         Ok(status) if status.leader != 0 => Err(Error::Answers(format!(
             "{endpoint} has a leader ({:x})",
             status.leader

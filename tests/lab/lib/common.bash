@@ -21,6 +21,13 @@ LAB_NODE_NAME="${LAB_NODE_NAME:-labnode}"
 LAB_ADDRESS="${LAB_ADDRESS:-10.77.0.1}"
 # A pod's own word for it: kept in one place because images, manifests and tests need the same.
 LAB_IMAGE_TAG=v1.20.2
+# shellcheck disable=SC2034
+LAB_ETCD_IMAGE=k8s.gcr.io/etcd:3.5
+
+# What kind of control plane: etcd as a `process` beside the kubelet, without TLS, or as a static `pod` with it; the
+# Kubernetes components `self-hosted`, or `static` pods as kubeadm has them (which needs the etcd pod).
+LAB_ETCD="${LAB_ETCD:-process}"
+LAB_CONTROL_PLANE="${LAB_CONTROL_PLANE:-self-hosted}"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() {

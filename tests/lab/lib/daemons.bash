@@ -2,10 +2,16 @@
 # The daemons of a node, each with a start_NAME that returns when it answers (or, for the kubelet and rekindle, when it
 # has been started: what they take from there is what tests measure).
 
-configure() { # template target
+# configure TEMPLATE TARGET   with what TEMPLATE.etcd-pod adds, on a node of that kind
+configure() {
+    local parts=("$LAB_SCRIPTS/config/$1")
+    [[ ! -e "${parts[0]}.etcd-pod" || "$(node_kind)" != "pod "* ]] || parts+=("${parts[0]}.etcd-pod")
     sed -e "s#@DIR@#$LAB_DIR#g; s#@CGROUP@#$LAB_CGROUP#g; s#@NODE_NAME@#$LAB_NODE_NAME#g; s#@ADDRESS@#$LAB_ADDRESS#g" \
-        "$LAB_SCRIPTS/config/$1" >"$2"
+        -e "s#@ETCD_TOOLS@#$(etcd_tools)#g; s#@ETCD_IMAGE@#$LAB_ETCD_IMAGE#g" "${parts[@]}" >"$2"
 }
+
+node_kind() { cat "$LAB_DIR/kind" 2>/dev/null || echo "process self-hosted"; }
+etcd_tools() { [[ "$(node_kind)" != "pod "* ]] || "$LAB_SCRIPTS/etcd" path 3.5; }
 
 ctr_node() { ctr -a "$LAB_DIR/containerd/containerd.sock" "$@"; }
 
@@ -21,7 +27,10 @@ start_containerd() {
 import_images() {
     local images tar
     images=$("$LAB_SCRIPTS/images")
-    for tar in "$images"/*.tar; do ctr_node -n k8s.io images import "$tar" >/dev/null; done
+    for tar in "$images"/*.tar; do
+        [[ "$tar" != */etcd.tar || "$(node_kind)" == "pod "* ]] || continue
+        ctr_node -n k8s.io images import "$tar" >/dev/null
+    done
 }
 
 start_etcd() {
@@ -63,6 +72,8 @@ start_rekindle() {
 }
 
 write_env() {
+    local etcd_scheme=http
+    [[ "$LAB_ETCD" != pod ]] || etcd_scheme=https
     cat >"$LAB_DIR/env.sh" <<END
 LAB_NODE=$NODE
 LAB_DIR=$LAB_DIR
@@ -74,7 +85,12 @@ LAB_SCRIPTS=$LAB_SCRIPTS
 LAB_LOG_DIR=$LAB_DIR/logs
 LAB_CONTAINERD_SOCKET=$LAB_DIR/containerd/containerd.sock
 LAB_CONTAINERD_STATE=$LAB_DIR/containerd/state
-LAB_ETCD_URL=http://127.0.0.1:2379
+LAB_ETCD=$LAB_ETCD
+LAB_CONTROL_PLANE=$LAB_CONTROL_PLANE
+LAB_ETCD_URL=$etcd_scheme://127.0.0.1:2379
+LAB_ETCD_DATA=$LAB_DIR/etcd
+LAB_ETCD_PKI=$LAB_DIR/etcd-pki
+LAB_ETCD_TOOLS=$(etcd_tools)
 LAB_API_URL=https://127.0.0.1:6443
 LAB_TLS_DIR=$LAB_DIR/tls
 LAB_ADMIN_KUBECONFIG=$LAB_DIR/tls/admin.kubeconfig

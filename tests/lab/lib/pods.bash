@@ -32,12 +32,23 @@ COMPONENTS=(kube-apiserver kube-controller-manager kube-scheduler)
 # repeats what it was told before it. COMPONENT's parent is any pod of that label that is no static pod.
 parent_ready() {
     local name
+    if [[ "$LAB_CONTROL_PLANE" == static ]]; then
+        static_ready "$1"
+        return
+    fi
     while read -r name; do
         if pod_runs "^$name\$"; then return 0; fi
     done < <(api_pods "select(.metadata.labels[\"k8s-app\"] == \"$1\" and .metadata.deletionTimestamp == null
         and .metadata.annotations[\"kubernetes.io/config.source\"] != \"file\"
         and any(.status.conditions[]?; .type == \"Ready\" and .status == \"True\")) | .metadata.name")
     return 1
+}
+
+# The same of a component that is a static pod as kubeadm makes it: by its mirror, and by containerd.
+static_ready() {
+    [[ -n "$(api_pods "select(.metadata.name == \"$1-$LAB_NODE_NAME\" and .metadata.deletionTimestamp == null
+        and any(.status.conditions[]?; .type == \"Ready\" and .status == \"True\")) | .metadata.name")" ]] &&
+        pod_runs "^$1-$LAB_NODE_NAME\$"
 }
 
 parents_ready() {

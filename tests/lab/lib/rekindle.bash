@@ -1,9 +1,16 @@
 # shellcheck shell=bash
-# What the daemon says of itself, through its own command. Needs load_env and daemons.bash.
+# What the daemon says of itself, through its own command. Needs load_env, daemons.bash,
+# namespaces.bash and cgroups.bash.
 
 CHECKPOINTS=(daemonset.kube-system.kube-apiserver deployment.kube-system.kube-controller-manager deployment.kube-system.kube-scheduler)
 
 rekindle_status() { timeout 5 "$(rekindle_binary)" status -o json --socket "$LAB_REKINDLE_SOCKET"; }
+
+# rekindle_in_node ARG...   a command of ours as it runs on the node itself
+rekindle_in_node() { (
+    cgroup_join
+    in_node "$(rekindle_binary)" "$@" --config "$LAB_DIR/rekindle.toml"
+); }
 
 # checkpoint_field ID FIELD
 checkpoint_field() { rekindle_status | jq -r --arg id "$1" ".checkpoints[] | select(.id == \$id) | .$2 // empty"; }
@@ -36,4 +43,4 @@ state_changes() {
 all_handed_back() { parents_ready && checkpoints_are inactive; }
 
 # Manifests of ours that stand in the kubelet's directory.
-our_manifests() { find "$LAB_MANIFEST_DIR" -maxdepth 1 -type f ! -name 'floor*' ! -name 'lab-*' -printf '%f\n'; }
+our_manifests() { find "$LAB_MANIFEST_DIR" -maxdepth 1 -type f ! -name 'floor*' ! -name 'lab-*' ! -name 'kube-*.yaml' ! -name etcd.yaml -printf '%f\n'; }

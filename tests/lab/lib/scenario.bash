@@ -54,6 +54,7 @@ scenario_end() {
     set +e
     watch_stop
     keeper_stop
+    ! declare -F recovery_end >/dev/null || recovery_end
     ((code == 0 || FAILED > 0)) || {
         FAILED=1
         echo "  FAILED  the scenario ended in the middle (exit code $code)"
@@ -92,9 +93,9 @@ scenario_begin() {
     echo "$SCENARIO: $1"
 }
 
-# A healthy cluster: the one that the scenario before left, or a new one.
+# A healthy cluster: the one that the scenario before left, or a new one. LAB_ETCD and LAB_CONTROL_PLANE choose its kind.
 given_cluster() {
-    if node_exists && load_env && parents_ready 2>/dev/null; then
+    if node_exists && [[ "$(node_kind)" == "$LAB_ETCD $LAB_CONTROL_PLANE" ]] && load_env && parents_ready 2>/dev/null; then
         halt rekindle
         return 0
     fi
@@ -105,14 +106,18 @@ given_cluster() {
     load_env
 }
 
-# given_daemon [KEY=VALUE...]   a daemon with these keys of [checkpoint] changed, and a checkpoint of everything
+# given_daemon [KEY=VALUE...]   a daemon with these keys of the lab's configuration changed, and a checkpoint of everything
 given_daemon() {
     local change
     halt rekindle
     configure rekindle.toml "$LAB_DIR/rekindle.toml"
-    for change in "$@"; do sed -i "s/^${change%%=*} = .*/${change%%=*} = ${change#*=}/" "$LAB_DIR/rekindle.toml"; done
+    for change in "$@"; do
+        grep -q "^${change%%=*} = " "$LAB_DIR/rekindle.toml" || die "the lab's configuration has no key ${change%%=*} to change"
+        sed -i "s/^${change%%=*} = .*/${change%%=*} = ${change#*=}/" "$LAB_DIR/rekindle.toml"
+    done
     start_rekindle
-    given 90 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
+    # Static pods have no checkpoints: a copy of them stands on the disk as it is.
+    [[ "$LAB_CONTROL_PLANE" == static ]] || given 90 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
 }
 
 power_cut() { "$LAB_SCRIPTS/node" power-cut; }

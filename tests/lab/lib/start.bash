@@ -66,11 +66,6 @@ boot_wiped() {
     [[ "${1-}" != kubelet ]] || start_kubelet
 }
 
-rekindle_in_node() { (
-    cgroup_join
-    in_node "$(rekindle_binary)" "$@" --config "$LAB_DIR/rekindle.toml"
-); }
-
 # run_start [ARG...]   to its end; the report in START_REPORT, its progress in logs/start.log
 run_start() {
     rekindle_in_node start --asset-dir "$TREE" -o json "$@" >"$START_REPORT" 2>>"$LAB_DIR/logs/start.log" </dev/null

@@ -159,6 +159,20 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
     if plan.live_keys == 0 {
         return Err(Error::Empty(named));
     }
+    // A member that is alone has everything that was ever acknowledged; one of several may lag.
+    if it.source == Source::DataDirectory
+        && it.home.others().is_empty()
+        && let Some(seen) = highest(settings, it)
+        && plan.revision < seen
+    {
+        return Err(Error::Damaged {
+            what: named,
+            why: format!(
+                "it ends at revision {}, and this node has seen {seen}: what was there is gone",
+                plan.revision
+            ),
+        });
+    }
     restore::carry_out(&plan, progress)?;
     let by = plan.bump.as_ref().map_or(0, |bump| bump.by);
     let raised = i64::try_from(by)
