@@ -226,7 +226,9 @@ async fn r01_an_etcd_that_was_started_empty_gives_way_to_the_backup() {
     let refused = refused.unwrap_err();
     assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
     let mut say = |_: &str| {};
-    undo(&node.settings(), &node.journal(), &mut say).await.unwrap();
+    undo(&node.settings(), &node.journal(), &mut say)
+        .await
+        .unwrap();
     node.serves(0).await;
     node.finish();
     let restored = node.restore("emptied", Source::Backup(id)).await.unwrap();

@@ -72,8 +72,7 @@ async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Er
     match asked.await {
         // Its data was lost, and it has begun anew: what it leads is not the old cluster.
         Ok(status)
-            if status.leader != 0
-                && is_another(settings, home, source, status.revision).await =>
+            if status.leader != 0 && is_another(settings, home, source, status.revision).await =>
         {
             Ok(())
         }
