@@ -107,12 +107,7 @@ async fn write(place: &Path, text: &[u8]) -> Result<(), String> {
         }
         Ok(())
     };
-    let late = || {
-        format!(
-            "it did not take the message within {} s",
-            DEADLINE.as_secs()
-        )
-    };
+    let late = || format!("it did not take the message within {} s", DEADLINE.as_secs());
     tokio::time::timeout(DEADLINE, writing)
         .await
         .unwrap_or_else(|_| Err(late()))
@@ -160,10 +155,7 @@ pub fn logins(utmp: &[u8]) -> BTreeSet<String> {
         // ut_type at 0, ut_pid at 4, ut_line (32 bytes, ended by a NUL where shorter) at 8.
         let kind = i16::from_ne_bytes(entry.get(..2)?.try_into().ok()?);
         let line = entry.get(8..40)?;
-        let end = line
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(line.len());
+        let end = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
         let line = std::str::from_utf8(line.get(..end)?).ok()?;
         (kind == USER_PROCESS && !line.is_empty()).then(|| line.to_owned())
     });

@@ -156,9 +156,7 @@ fn row(record: &Record, now: Timestamp) -> Vec<String> {
     let end = record.ended_at.unwrap_or(now);
     vec![
         record.id.clone(),
-        outcome
-            .map_or("running", |outcome| outcome.word())
-            .to_owned(),
+        outcome.map_or("running", |outcome| outcome.word()).to_owned(),
         lost.join(","),
         record.rung.word().to_owned(),
         duration(seconds_between(record.entered_at, end)),

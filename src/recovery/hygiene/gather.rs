@@ -114,17 +114,13 @@ async fn leases(asker: &Asker) -> Result<Vec<Lease>, Unseen> {
         let (meta, spec) = (lease.metadata, lease.spec.unwrap_or_default());
         let name = meta.name?;
         let labels = meta.labels.unwrap_or_default();
-        let identity = labels
-            .keys()
-            .any(|label| IDENTITY.contains(&label.as_str()));
+        let identity = labels.keys().any(|label| IDENTITY.contains(&label.as_str()));
         let prefixes = ["apiserver-", "kube-apiserver-"];
         Some(Lease {
             of_an_apiserver: identity || prefixes.iter().any(|it| name.starts_with(it)),
             name,
             holder: spec.holder_identity,
-            renewed: spec
-                .renew_time
-                .and_then(|time| time.0.to_string().parse().ok()),
+            renewed: spec.renew_time.and_then(|time| time.0.to_string().parse().ok()),
             duration_seconds: spec.lease_duration_seconds.map(i64::from),
             resource_version: meta.resource_version?,
         })
@@ -177,19 +173,10 @@ struct PodSpec {
 
 async fn pods(asker: &Asker) -> Result<Vec<Pod>, Unseen> {
     list(asker, "/api/v1/pods", |pod: PodSeen| {
-        let PodMeta {
-            namespace,
-            name,
-            uid,
-        } = pod.metadata;
+        let PodMeta { namespace, name, uid } = pod.metadata;
         let node = pod.spec.node_name;
         let bound = !node.is_empty();
-        bound.then_some(Pod {
-            namespace,
-            name,
-            uid,
-            node,
-        })
+        bound.then_some(Pod { namespace, name, uid, node })
     })
     .await
 }
@@ -199,9 +186,7 @@ async fn requests(asker: &Asker) -> Result<Vec<Request>, Unseen> {
     list(asker, path, |asked: CertificateSigningRequest| {
         let status = asked.status.unwrap_or_default();
         let decided = status.certificate.is_some()
-            || status
-                .conditions
-                .is_some_and(|conditions| !conditions.is_empty());
+            || status.conditions.is_some_and(|conditions| !conditions.is_empty());
         let spec = asked.spec;
         (!decided).then_some(())?;
         Some(Request {
