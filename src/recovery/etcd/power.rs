@@ -280,9 +280,8 @@ async fn pod_gone(
                     hit("recovery-etcd.pod-killed");
                 }
             }
-            Ok(_) => {}
             Err(error) if begun.elapsed() >= GONE => return Err(error.into()),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         if begun.elapsed() >= GONE {
             return Err(Error::Runs(format!(

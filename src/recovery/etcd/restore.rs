@@ -47,13 +47,12 @@ pub async fn restore(
     say: Say<'_>,
     progress: &Progress,
 ) -> Result<Restored, Error> {
-    let mut it = match resumed {
-        Some(it) => same(it, asked)?,
-        None => {
-            power::place(settings, &asked.id)?;
-            let home = home::find(settings).await?;
-            Restore::new(&asked.id, asked.source.clone(), home, asked.high_water)
-        }
+    let mut it = if let Some(it) = resumed {
+        same(it, asked)?
+    } else {
+        power::place(settings, &asked.id)?;
+        let home = home::find(settings).await?;
+        Restore::new(&asked.id, asked.source.clone(), home, asked.high_water)
     };
     let mut quarantine = None;
     let mut notices = Vec::new();
