@@ -80,7 +80,14 @@ fn the_home_is_read_from_what_starts_etcd() {
         .unwrap()
         .unwrap();
     assert!(matches!(ours.runs, Runs::SelfHosted { .. }));
-    assert!(of_pod("a", false, &pod(&["kube-apiserver", "--etcd-servers=x"])).is_none());
+    for other in [
+        ["kube-apiserver", "--etcd-cafile=/pki/etcd"],
+        ["sh", "kube-apiserver --etcd-servers=https://etcd"],
+    ] {
+        assert!(of_pod("a", false, &pod(&other)).is_none());
+    }
+    let script = ["sh", "-c", "exec /usr/bin/etcd --data-dir=/var/lib/etcd"];
+    assert!(of_pod("a", false, &pod(&script)).is_some());
     let why = |command: &[&str]| of_pod("a", false, &pod(command)).unwrap().unwrap_err();
     assert!(why(&["etcd"]).contains("--data-dir"));
     assert!(why(&["etcd", "--data-dir=/elsewhere"]).contains("hostPath"));

@@ -93,17 +93,19 @@ async fn r15_the_old_data_is_not_started_again_and_who_would_is_named() {
     let node = Node::start(1, &[]).await;
     node.put(0, 0..5).await;
     node.crash();
-    let old = String::from_utf8(manifest(&node)).unwrap();
+    // Somebody's copy of the manifest, for the old data: of no program that is etcd.
+    let mut old: serde_json::Value = serde_json::from_slice(&manifest(&node)).unwrap();
+    old["spec"]["containers"][0]["command"] = serde_json::json!(["old"]);
     let data = node.path("m0").display().to_string();
-    let back = old.replace(&data, &format!("{data}.before-r15"));
-    // Somebody's copy of the manifest, for the old data: of no pod that is etcd's.
-    let back = back.replace("bin/etcd\"", "bin/old\"");
-    crate::containerd_process::write(&node.path("manifests/old.yaml"), &back);
+    let old = old
+        .to_string()
+        .replace(&data, &format!("{data}.before-r15"));
+    crate::containerd_process::write(&node.path("manifests/old.yaml"), &old);
     let restored = node.restore("r15", Source::DataDirectory).await.unwrap();
     let notices = restored.notices.join("\n");
     assert!(notices.contains("old.yaml names"), "{notices}");
-    let manifests = [manifest(&node)].map(|it| String::from_utf8(it).unwrap());
-    assert!(!manifests[0].contains("before-r15"));
+    let started = String::from_utf8(manifest(&node)).unwrap();
+    assert!(!started.contains("before-r15"));
 }
 
 #[tokio::test]
@@ -188,6 +190,50 @@ async fn a_data_directory_that_is_gone_comes_back_from_the_backup() {
     let restored = node.restore("gone", Source::Backup(id)).await.unwrap();
     node.holds(0, 50).await;
     assert_eq!((restored.aside, restored.keys), (None::<PathBuf>, 50));
+}
+
+/// A namespace as an API server stores it, in JSON.
+async fn namespace(node: &Node, made: &str) {
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "kube-system", "creationTimestamp": made},
+    });
+    let mut client = node.client(0).await;
+    let key = "/registry/namespaces/kube-system";
+    client.put(key, object.to_string(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn r01_an_etcd_that_was_started_empty_gives_way_to_the_backup() {
+    let node = Node::start(1, &[]).await;
+    namespace(&node, "2026-01-01T00:00:00Z").await;
+    node.put(0, 0..50).await;
+    let id = backup(&node).await;
+    // The same cluster still: nothing of it is restored over it.
+    let refused = node.restore("same", Source::Backup(id.clone())).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, Error::Answers(_)), "{refused:?}");
+    node.finish();
+
+    node.crash();
+    std::fs::remove_dir_all(node.path("m0")).unwrap();
+    node.begin_anew();
+    node.serves(0).await;
+    let now = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
+    namespace(&node, &now.to_string()).await;
+    // Nor is what it has a source: this node has seen more.
+    let refused = node.restore("emptied", Source::DataDirectory).await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+    let mut say = |_: &str| {};
+    undo(&node.settings(), &node.journal(), &mut say)
+        .await
+        .unwrap();
+    node.serves(0).await;
+    node.finish();
+    let restored = node.restore("emptied", Source::Backup(id)).await.unwrap();
+    node.holds(0, 50).await;
+    assert_eq!(restored.keys, 51);
 }
 
 #[tokio::test]

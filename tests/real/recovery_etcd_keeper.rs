@@ -60,6 +60,13 @@ impl Keeper {
     }
 }
 
+impl Keeper {
+    /// What crashed is started again.
+    pub fn begin_anew(&self) {
+        self.shared.down.store(false, Ordering::SeqCst);
+    }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.end.take());

@@ -84,13 +84,14 @@ impl Node {
 
     fn configure(&self) {
         let dir = self.dir.path().display();
-        let endpoint = self.endpoint(0);
+        let endpoints = (0..self.ports.len()).map(|member| self.endpoint(member));
+        let endpoints: Vec<String> = endpoints.collect();
         let containerd = &self._containerd;
         let text = format!(
             "[node]\nname = \"master1\"\n[paths]\nstate_dir = \"{dir}/state\"\nmanifest_dir = \
              \"{dir}/manifests\"\nmanifest_staging_dir = \"{dir}/staging\"\n[containerd]\nsocket = \
              \"{}\"\nkubelet_namespace = \"{}\"\nengine_namespace = \"{}\"\n[etcd]\nendpoints = \
-             [\"{endpoint}\"]\nca_file = \"{dir}/ca.crt\"\ncertificate_file = \
+             {endpoints:?}\nca_file = \"{dir}/ca.crt\"\ncertificate_file = \
              \"{dir}/client.crt\"\nkey_file = \"{dir}/client.key\"\ncall_deadline_seconds = \
              3\ndata_dir = \"{dir}/m0\"\n[backup]\ndirectory = \"{dir}/backups\"\nmin_free_bytes = \
              0\netcdutl = \"{}\"\n",
@@ -171,6 +172,11 @@ impl Node {
     /// This node's member: SIGKILL, and it does not come back by itself.
     pub fn crash(&self) {
         self.keeper.crash();
+    }
+
+    /// This node's member is started again by itself.
+    pub fn begin_anew(&self) {
+        self.keeper.begin_anew();
     }
 
     pub async fn client(&self, member: usize) -> Client {

@@ -43,9 +43,10 @@ impl Confinement {
         it.add("death with us", &["setpriv", "--pdeathsig", "KILL"])
             .await;
         let memory = format!("MemoryMax={}", limits.memory_bytes);
-        let (weight, io_weight) = match behind {
-            true => ("CPUWeight=10", "IOWeight=10"),
-            false => ("CPUWeight=100", "IOWeight=100"),
+        let (weight, io_weight) = if behind {
+            ("CPUWeight=10", "IOWeight=10")
+        } else {
+            ("CPUWeight=100", "IOWeight=100")
         };
         let scope = [
             "systemd-run",

@@ -181,14 +181,12 @@ fn write(
     mut pieces: mpsc::Receiver<Option<Vec<u8>>>,
 ) -> Result<(), DurableError> {
     while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            Some(piece) => file.write(&piece)?,
-            None => {
-                file.finish()?;
-                hit("quarantine.snapshot-written");
-                return Ok(());
-            }
-        }
+        let Some(piece) = piece else {
+            file.finish()?;
+            hit("quarantine.snapshot-written");
+            return Ok(());
+        };
+        file.write(&piece)?;
     }
     // Cut off: what was written has no name.
     Ok(())

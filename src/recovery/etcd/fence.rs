@@ -1,18 +1,18 @@
 //! Invariant 6: no restore while a member of the old cluster answers. A member of another node
 //! that accepts a connection answers, whatever it says; this node's own one may, as long as it
-//! knows no leader. Silence of another node is what a lost quorum looks like and counts as none.
+//! knows no leader, or is known to be another cluster (`emptied.rs`). Silence of another node is
+//! what a lost quorum looks like and counts as none.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
 use super::Error;
-use super::power::{Reach, blocking, reachable};
-use crate::backup::high_water;
+use super::emptied::is_another;
+use super::power::{Reach, reachable};
 use crate::config::Settings;
 use crate::core::backup::manifest::Member;
-use crate::core::recovery::etcd::Home;
+use crate::core::recovery::etcd::{Home, Source};
 use crate::etcd::{Etcd, EtcdError};
 use crate::store::chain;
 
@@ -26,6 +26,7 @@ const MOST: usize = 64;
 pub(super) async fn nobody_answers(
     settings: &Settings,
     home: &Home,
+    source: &Source,
     known: &[Member],
 ) -> Result<(), Error> {
     let others = others(settings, home, known);
@@ -36,7 +37,7 @@ pub(super) async fn nobody_answers(
             "somebody accepts connections at {url}"
         )));
     }
-    own(settings, home).await
+    own(settings, home, source).await
 }
 
 /// Addresses of the other members.
@@ -56,23 +57,25 @@ fn others(settings: &Settings, home: &Home, known: &[Member]) -> BTreeSet<String
 }
 
 /// This node's member: it may run, but not as a part of a cluster that lives.
-async fn own(settings: &Settings, home: &Home) -> Result<(), Error> {
+async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Error> {
     let Some(endpoint) = home.endpoint(&settings.etcd.endpoints) else {
         return Ok(());
     };
     if reachable(&endpoint).await == Reach::Refused {
         return Ok(());
     }
-    let state_dir = &settings.paths.state_dir;
-    let settings = crate::etcd::Settings {
+    let one = crate::etcd::Settings {
         endpoints: vec![endpoint.clone()],
         ..settings.etcd.clone()
     };
-    let asked = async { Etcd::connect(&settings).await?.status(&endpoint).await };
-    let state_dir = state_dir.to_owned();
+    let asked = async { Etcd::connect(&one).await?.status(&endpoint).await };
     match asked.await {
         // Its data was lost, and it has begun anew: what it leads is not the old cluster.
-        Ok(status) if status.leader != 0 && fell(state_dir, status.revision).await => Ok(()),
+        Ok(status)
+            if status.leader != 0 && is_another(settings, home, source, status.revision).await =>
+        {
+            Ok(())
+        }
         Ok(status) if status.leader != 0 => Err(Error::Answers(format!(
             "{endpoint} has a leader ({:x})",
             status.leader
@@ -83,13 +86,4 @@ async fn own(settings: &Settings, home: &Home) -> Result<(), Error> {
         Err(_) if reachable(&endpoint).await == Reach::Refused => Ok(()),
         Err(error) => Err(Error::Unknown(chain(&error))),
     }
-}
-
-/// This node has seen a higher revision than the member has: it holds other data than it did. The
-/// mark is never lowered, and a restore raises the revision above it.
-async fn fell(state_dir: PathBuf, revision: i64) -> bool {
-    let marks = blocking(move || Ok(high_water::read(&state_dir).ok()));
-    let marks = marks.await.ok().flatten();
-    let highest = marks.and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max());
-    highest.is_some_and(|highest| revision < highest)
 }

@@ -20,6 +20,9 @@ const ENVIRONMENT: u64 = 64 << 10;
 /// Our own manifests' names. Source: [`crate::manifests::dir`].
 const OURS: &str = "rekindle-";
 
+/// Names and values.
+type Pairs = Vec<(String, String)>;
+
 /// Finds out where it runs. A static pod comes before a unit that does not run: the package that
 /// brings etcd's tools may bring a unit as well.
 ///
@@ -113,7 +116,7 @@ async fn of_unit(settings: &Settings, service: Service) -> Result<Home, Error> {
 }
 
 /// Words and environment of a process.
-fn running(pid: u32) -> Option<(Vec<String>, Vec<(String, String)>)> {
+fn running(pid: u32) -> Option<(Vec<String>, Pairs)> {
     if pid == 0 {
         return None;
     }
@@ -129,7 +132,7 @@ fn running(pid: u32) -> Option<(Vec<String>, Vec<(String, String)>)> {
 }
 
 /// `NAME=value` lines; quotes around a value go. Only etcd's own are kept.
-fn pairs(text: &str) -> Vec<(String, String)> {
+fn pairs(text: &str) -> Pairs {
     let pairs = text.lines().filter_map(|line| line.trim().split_once('='));
     pairs
         .filter(|(name, _)| name.starts_with("ETCD_"))
@@ -137,7 +140,7 @@ fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn file_pairs(path: &Path) -> Vec<(String, String)> {
+fn file_pairs(path: &Path) -> Pairs {
     let read = path.parent().zip(path.file_name()).and_then(|(dir, name)| {
         let dir = Dir::open(dir).ok()?;
         dir.read(name.to_str()?, ENVIRONMENT).ok()

@@ -195,7 +195,12 @@ pub(super) fn put_manifest(
     id: &str,
     over: Option<&[u8]>,
 ) -> Result<(), Error> {
-    let (bytes, stat) = place(settings, id)?.read(file, LIMIT)?;
+    let (bytes, stat) = match place(settings, id)?.read(file, LIMIT) {
+        Ok(kept) => kept,
+        // It was never taken away.
+        Err(error) if error.is_absent() && stands(settings, file)? => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let attributes = Attributes {
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
@@ -204,6 +209,12 @@ pub(super) fn put_manifest(
     write_manifest(settings, file, &bytes, attributes, over)?;
     hit("recovery-etcd.manifest-back");
     Ok(())
+}
+
+fn stands(settings: &Settings, file: &str) -> Result<bool, Error> {
+    Ok(Dir::open(&settings.paths.manifest_dir)?
+        .stat(file)?
+        .is_some())
 }
 
 /// Writes a manifest where none stands, or one that may be replaced. Blocks.
@@ -269,9 +280,8 @@ async fn pod_gone(
                     hit("recovery-etcd.pod-killed");
                 }
             }
-            Ok(_) => {}
             Err(error) if begun.elapsed() >= GONE => return Err(error.into()),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         if begun.elapsed() >= GONE {
             return Err(Error::Runs(format!(

@@ -63,7 +63,7 @@ pub async fn prepare_replace(settings: &Settings, id: &str) -> Result<Replace, E
         id: id.to_owned(),
         stage: ReplaceStage::Prepared,
         home,
-        cluster_id: cluster.cluster_id,
+        cluster_id: cluster.id,
         others: cluster.others,
         old_member,
         new_member: None,
@@ -151,10 +151,10 @@ pub async fn undo_replace(settings: &Settings, it: &Replace, say: Say<'_>) -> Re
 
 async fn seen(settings: &Settings, it: &Replace) -> Result<Cluster, Error> {
     let cluster = look(settings, &it.home, &it.others).await?;
-    if cluster.cluster_id != it.cluster_id {
+    if cluster.id != it.cluster_id {
         return Err(Error::NotReplaced(format!(
             "the others are another cluster now ({:x}, before {:x})",
-            cluster.cluster_id, it.cluster_id
+            cluster.id, it.cluster_id
         )));
     }
     Ok(cluster)

@@ -47,13 +47,12 @@ pub async fn restore(
     say: Say<'_>,
     progress: &Progress,
 ) -> Result<Restored, Error> {
-    let mut it = match resumed {
-        Some(it) => same(it, asked)?,
-        None => {
-            power::place(settings, &asked.id)?;
-            let home = home::find(settings).await?;
-            Restore::new(&asked.id, asked.source.clone(), home, asked.high_water)
-        }
+    let mut it = if let Some(it) = resumed {
+        same(it, asked)?
+    } else {
+        power::place(settings, &asked.id)?;
+        let home = home::find(settings).await?;
+        Restore::new(&asked.id, asked.source.clone(), home, asked.high_water)
     };
     let mut quarantine = None;
     let mut notices = Vec::new();
@@ -69,7 +68,7 @@ pub async fn restore(
             Stage::Prepared => prepare(settings, &mut it).await?,
             Stage::Stopping => {
                 let known = known_members(settings, &it).await;
-                fence::nobody_answers(settings, &it.home, &known).await?;
+                fence::nobody_answers(settings, &it.home, &it.source, &known).await?;
                 power::stop(settings, &it.home, &it.id, say).await?;
             }
             Stage::Copying => {
@@ -85,7 +84,7 @@ pub async fn restore(
             }
             Stage::Swapping => {
                 let known = known_members(settings, &it).await;
-                fence::nobody_answers(settings, &it.home, &known).await?;
+                fence::nobody_answers(settings, &it.home, &it.source, &known).await?;
                 power::stopped(&it.home).await?;
                 let place = it.place.clone();
                 blocking(move || swap::change(&place)).await?;
@@ -158,7 +157,7 @@ async fn prepare(settings: &Settings, it: &mut Restore) -> Result<(), Error> {
     let (data_dir, id) = (it.home.data_dir.clone(), it.id.clone());
     it.place = blocking(move || swap::look(data_dir, &id)).await?;
     let known = known_members(settings, it).await;
-    fence::nobody_answers(settings, &it.home, &known).await?;
+    fence::nobody_answers(settings, &it.home, &it.source, &known).await?;
     let (settings, it) = (settings.clone(), it.clone());
     blocking(move || look_at_source(&settings, &it)).await
 }

@@ -12,6 +12,8 @@ use crate::core::recover::command;
 const NAME: &str = "default";
 /// The program.
 const ETCD: &str = "etcd";
+/// Programs that run another one.
+const SHELLS: [&str; 4] = ["sh", "bash", "dash", "ash"];
 
 /// etcd's member of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,22 +158,27 @@ impl Flags {
 #[must_use]
 pub fn container_of(pod: &Pod) -> Option<&Container> {
     let spec = pod.spec.as_ref()?;
-    spec.containers.iter().find(|container| {
-        let first = command::words(container).next();
-        match first {
-            Some(word) if !word.starts_with('-') => {
-                word.rsplit('/').next() == Some(ETCD)
-                    // A shell: etcd is one of the words of its script.
-                    || command::words(container).any(|word| word == ETCD || word.ends_with("/etcd"))
-            }
-            // The image's own entry point.
-            _ => {
-                let image = container.image.as_deref().unwrap_or_default();
-                let name = image.split('@').next().and_then(|it| it.rsplit('/').next());
-                name.and_then(|name| name.split(':').next()) == Some(ETCD)
-            }
+    spec.containers
+        .iter()
+        .find(|container| runs_etcd(container))
+}
+
+fn runs_etcd(container: &Container) -> bool {
+    let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut programs = command::words(container).filter(|word| !word.starts_with('-'));
+    let first = command::words(container).next();
+    match first {
+        Some(word) if SHELLS.contains(&base(word).as_str()) => {
+            programs.any(|word| base(word) == ETCD)
         }
-    })
+        Some(word) if !word.starts_with('-') => base(word) == ETCD,
+        // The image's own entry point.
+        _ => {
+            let image = container.image.as_deref().unwrap_or_default();
+            let name = base(image.split('@').next().unwrap_or_default());
+            name.split(':').next() == Some(ETCD)
+        }
+    }
 }
 
 /// etcd's member that the static pod `pod` of the manifest `file` runs; `None`: it runs none.

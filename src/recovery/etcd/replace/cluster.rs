@@ -18,7 +18,7 @@ pub(super) struct Cluster {
     pub(super) etcd: Etcd,
     /// A member of another node that is in the quorum.
     pub(super) endpoint: String,
-    pub(super) cluster_id: u64,
+    pub(super) id: u64,
     pub(super) members: Vec<Seen>,
     /// Client addresses of the other members that answer.
     pub(super) others: Vec<String>,
@@ -101,7 +101,7 @@ pub(super) async fn look(
     let members: Vec<Seen> = join_all(ask).await;
     Ok(Cluster {
         endpoint: first.endpoint,
-        cluster_id: first.cluster_id,
+        id: first.cluster_id,
         others: live.into_iter().map(|status| status.endpoint).collect(),
         members,
         etcd,

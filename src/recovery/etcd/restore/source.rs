@@ -151,7 +151,7 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
             peer_urls: Some(peer_urls),
             token: None,
         },
-        raise: Raise::Above(highest(settings, it)),
+        raise: Raise::Above(highest(settings, it).max(ever(settings))),
         tool: Some(&tools.restore),
         path: "",
     };
@@ -193,6 +193,12 @@ fn highest(settings: &Settings, it: &Restore) -> Option<i64> {
     let marks = high_water::read(&settings.paths.state_dir).unwrap_or_default();
     let current = marks.current.and_then(|cluster| marks.of(cluster));
     it.high_water.max(current.map(|mark| mark.revision))
+}
+
+/// The highest revision of any cluster that this node has seen: to be above it costs nothing.
+fn ever(settings: &Settings) -> Option<i64> {
+    let marks = high_water::read(&settings.paths.state_dir).unwrap_or_default();
+    marks.clusters.iter().map(|mark| mark.revision).max()
 }
 
 /// A snapshot of the quarantine that is not whole means that the data was not.
