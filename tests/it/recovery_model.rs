@@ -75,7 +75,10 @@ impl Master {
 
     pub(crate) fn set(&mut self, part: Part, state: State) {
         let running = &mut self.parts[part as usize];
-        if matches!(state, State::Starting { .. } | State::Looping { runs: true, .. }) {
+        if matches!(
+            state,
+            State::Starting { .. } | State::Looping { runs: true, .. }
+        ) {
             running.attempt += 1;
         }
         running.state = state;

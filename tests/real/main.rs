@@ -39,6 +39,7 @@ mod recover;
 mod recover_etcd;
 mod recover_lab;
 mod recover_trees;
+mod recovery_observe;
 mod rehearsal;
 mod s3_server;
 mod target_stage;
