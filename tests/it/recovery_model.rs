@@ -4,7 +4,7 @@
 use rekindle::core::recovery::loss::Loss;
 use rekindle::core::recovery::part::Part;
 
-/// A generator of numbers that is the same on every machine: SplitMix64.
+/// A generator of numbers that is the same on every machine: `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(pub(crate) u64);
 
