@@ -33,7 +33,9 @@ enum Way {
 
 impl std::fmt::Debug for Door {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Door")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,9 +96,8 @@ impl Door {
                 Ok((means.client, request))
             }
             Way::Anyone { base, client } => {
-                let unusable = |error: &dyn std::error::Error| {
-                    Unseen::because(UnseenKind::Unreadable, error)
-                };
+                let unusable =
+                    |error: &dyn std::error::Error| Unseen::because(UnseenKind::Unreadable, error);
                 let url: Uri = format!("{base}{PATH}")
                     .parse()
                     .map_err(|error: http::uri::InvalidUri| unusable(&error))?;

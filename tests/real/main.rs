@@ -46,6 +46,7 @@ mod recovery_etcd_keeper;
 mod recovery_etcd_kills;
 mod recovery_etcd_node;
 mod recovery_etcd_replace;
+mod recovery_observe;
 mod rehearsal;
 mod s3_server;
 mod target_stage;

@@ -94,10 +94,7 @@ pub fn assess(
     waits(evidence, policy, now, &quorum, &mut found);
     found.condition = condition(evidence, &memory, &mut found, now);
     let dues = found.losses.iter().map(|seen| seen.due);
-    found.wake_at = dues
-        .filter(|due| *due > now)
-        .chain(found.wake_at)
-        .min();
+    found.wake_at = dues.filter(|due| *due > now).chain(found.wake_at).min();
     (found, memory)
 }
 
@@ -175,7 +172,9 @@ fn claim(
         .unwrap_or(claim.first)
         .max(denied.unwrap_or(Moment(0)))
         .max(grace);
-    let complete = claim.missing.map(|missing| missing.after(looks.threshold / 4));
+    let complete = claim
+        .missing
+        .map(|missing| missing.after(looks.threshold / 4));
     let due = since
         .after(looks.threshold)
         .max(looks.not_before.unwrap_or(Moment(0)))

@@ -33,7 +33,9 @@ pub(super) fn containers(
                 continue;
             };
             if sandbox.pod.namespace == NAMESPACE {
-                all.entry(part).or_default().push(instance(sandbox, container));
+                all.entry(part)
+                    .or_default()
+                    .push(instance(sandbox, container));
             }
         }
     }
@@ -101,9 +103,11 @@ pub(super) fn booted(boot_id_file: &Path) -> Moment {
         Duration::try_from(age).ok()
     });
     let now = clock::now();
-    Moment(now.0.saturating_sub(age.map_or(0, |age| {
-        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
-    })))
+    Moment(
+        now.0.saturating_sub(
+            age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -113,9 +117,18 @@ mod tests {
     #[test]
     fn checkpoints_are_of_parts_by_their_controller_or_pod() {
         for (id, part) in [
-            ("daemonset.kube-system.kube-apiserver", Some(Part::ApiServer)),
-            ("pod.kube-system.kube-apiserver-node1", Some(Part::ApiServer)),
-            ("deployment.kube-system.kube-scheduler", Some(Part::Scheduler)),
+            (
+                "daemonset.kube-system.kube-apiserver",
+                Some(Part::ApiServer),
+            ),
+            (
+                "pod.kube-system.kube-apiserver-node1",
+                Some(Part::ApiServer),
+            ),
+            (
+                "deployment.kube-system.kube-scheduler",
+                Some(Part::Scheduler),
+            ),
             ("pod.kube-system.kube-etcd-node1", Some(Part::Etcd)),
             ("daemonset.kube-system.kube-proxy", None),
             ("deployment.kube-system.etcd-operator", None),

@@ -29,17 +29,11 @@ pub(super) struct Leases(BTreeMap<Part, (Vec<u8>, Lease)>);
 
 impl Leases {
     /// Takes in what was read now.
-    pub(super) fn see(
-        &mut self,
-        read: BTreeMap<Part, Read>,
-        now: Moment,
-    ) -> BTreeMap<Part, Lease> {
+    pub(super) fn see(&mut self, read: BTreeMap<Part, Read>, now: Moment) -> BTreeMap<Part, Lease> {
         self.0.retain(|part, _| read.contains_key(part));
         for (part, Read { holder, content }) in read {
             let renewed = match self.0.get(&part) {
-                Some((before, lease)) if *before == content => {
-                    (lease.changed, lease.renewed)
-                }
+                Some((before, lease)) if *before == content => (lease.changed, lease.renewed),
                 Some(_) => (now, true),
                 None => (now, false),
             };
@@ -52,7 +46,8 @@ impl Leases {
             self.0.insert(part, (content, lease));
         }
         let seen = self.0.iter();
-        seen.map(|(part, (_, lease))| (*part, lease.clone())).collect()
+        seen.map(|(part, (_, lease))| (*part, lease.clone()))
+            .collect()
     }
 }
 
@@ -74,9 +69,7 @@ impl ByApiServer {
     async fn ask(&self) -> Result<BTreeMap<Part, Read>, Unseen> {
         let mut all = BTreeMap::new();
         for part in LEADERS {
-            let path = format!(
-                "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{part}"
-            );
+            let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{part}");
             let lease: Option<ApiLease> = self.0.find(&path).await?;
             let Some(spec) = lease.and_then(|lease| lease.spec) else {
                 continue;

@@ -36,9 +36,8 @@ pub(super) fn spawn(
 }
 
 fn read(dir: &Path, files: &[(Part, PathBuf)]) -> Reading<BTreeMap<Part, Manifest>> {
-    let unseen = |error: &ReadError| {
-        Reading::Unknown(Unseen::because(UnseenKind::Unreadable, error))
-    };
+    let unseen =
+        |error: &ReadError| Reading::Unknown(Unseen::because(UnseenKind::Unreadable, error));
     let opened = match Dir::open(dir) {
         Ok(opened) => opened,
         Err(error) => return unseen(&error),
@@ -102,8 +101,14 @@ mod tests {
             (" \n", "it is empty"),
             ("a: [", "it is no YAML"),
             ("kind: ConfigMap", "it is no Pod"),
-            (&good.replace("name: kube-scheduler, ", "name: x, "), "it has no container kube-scheduler"),
-            (&good.replace(", image: a", ""), "its container has no image"),
+            (
+                &good.replace("name: kube-scheduler, ", "name: x, "),
+                "it has no container kube-scheduler",
+            ),
+            (
+                &good.replace(", image: a", ""),
+                "its container has no image",
+            ),
         ] {
             assert_eq!(judged(text), Manifest::Broken(why.to_owned()), "{text}");
         }

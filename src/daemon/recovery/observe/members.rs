@@ -38,6 +38,8 @@ pub(super) struct Members {
     own: Option<u64>,
     read: Option<BTreeMap<Part, Read>>,
     leases: Leases,
+    /// The same by an API server: what changes with a renewal is written otherwise there.
+    of_api_server: Leases,
     by_api_server: ByApiServer,
 }
 
@@ -60,6 +62,7 @@ impl Members {
             own: None,
             read: None,
             leases: Leases::default(),
+            of_api_server: Leases::default(),
             by_api_server: ByApiServer::new(admin, settings.apiserver.call_deadline),
         }
     }
@@ -91,9 +94,13 @@ impl Members {
         self.own = own_id(&seen).or(self.own);
         self.learn(&etcd, &seen, host_ip).await;
         let further = self.further(&seen);
-        let asked = further.iter().map(|url| self.ask(&etcd, url, host_ip, false));
-        seen.endpoints.extend(futures_util::future::join_all(asked).await);
+        let asked = further
+            .iter()
+            .map(|url| self.ask(&etcd, url, host_ip, false));
+        seen.endpoints
+            .extend(futures_util::future::join_all(asked).await);
         seen.members = known(&self.known);
+        claim_own(&mut seen);
         let leads = |(_, status): (&EtcdDoor, &MemberStatus)| status.leader.is_some();
         if seen.statuses().any(leads) {
             match self.told(&etcd).await {
@@ -125,8 +132,8 @@ impl Members {
         if let Some(read) = self.read.take() {
             return Reading::Known(self.leases.see(read, clock::now()));
         }
-        if serves && self.settings.endpoints.is_empty() {
-            return self.by_api_server.read(&mut self.leases).await;
+        if serves && !etcd.anybody_answers() {
+            return self.by_api_server.read(&mut self.of_api_server).await;
         }
         let why = etcd.read.unseen().cloned();
         why.map_or_else(Reading::not_asked, Reading::Unknown)
@@ -189,30 +196,21 @@ impl Members {
         }
         let asked = tokio::time::timeout(self.settings.deadline, etcd.members()).await;
         if let Ok(Ok(members)) = asked {
-            let all = members.iter().map(|member| self.member(member, host_ip));
+            let named = members.iter().any(|member| member.name == self.node);
+            let own = |member: &Member| match self.own {
+                // Several members may have loopback addresses; only one has this id, or this name.
+                Some(own) => own == member.id,
+                None if named => member.name == self.node,
+                None => {
+                    let mut urls = member.client_urls.iter();
+                    urls.any(|url| self.is_own(url, host_ip))
+                }
+            };
+            let all = members.iter().map(|it| known_as(it, own(it)));
             self.known = Some(EtcdMembers {
                 all: all.collect(),
                 at: clock::now(),
             });
-        }
-    }
-
-    fn member(&self, member: &Member, host_ip: Option<&str>) -> EtcdMember {
-        // Several members may have loopback addresses; only one has this id.
-        let own = match self.own {
-            Some(own) => own == member.id,
-            None => {
-                member.name == self.node
-                    || member.client_urls.iter().any(|url| self.is_own(url, host_ip))
-            }
-        };
-        EtcdMember {
-            id: member.id,
-            name: member.name.clone(),
-            client_urls: member.client_urls.clone(),
-            peer_urls: member.peer_urls.clone(),
-            learner: member.learner,
-            own,
         }
     }
 
@@ -285,6 +283,34 @@ impl Members {
             authority: format!("{:016x}", digest.finish()),
             cluster,
         })
+    }
+}
+
+fn known_as(member: &Member, own: bool) -> EtcdMember {
+    EtcdMember {
+        id: member.id,
+        name: member.name.clone(),
+        client_urls: member.client_urls.clone(),
+        peer_urls: member.peer_urls.clone(),
+        learner: member.learner,
+        own,
+    }
+}
+
+/// What looks like this node's own address and is known to be another member's is not our own.
+fn claim_own(seen: &mut EtcdEvidence) {
+    let Some(members) = seen.members.known() else {
+        return;
+    };
+    let others: Vec<&EtcdMember> = members.all.iter().filter(|it| !it.own).collect();
+    for door in &mut seen.endpoints {
+        let foreign = |member: &&EtcdMember| match &door.answer {
+            EtcdAnswer::Status(status) => status.member_id == member.id,
+            EtcdAnswer::Not(_) => member.client_urls.contains(&door.endpoint),
+        };
+        if others.iter().any(foreign) {
+            door.own = false;
+        }
     }
 }
 

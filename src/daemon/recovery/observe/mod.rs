@@ -136,9 +136,11 @@ fn is_well(evidence: &Evidence) -> bool {
     let etcd = &evidence.etcd;
     let members = etcd.members.known().map_or(0, |members| members.all.len());
     let answering = etcd.statuses().count();
-    evidence.doors.iter().all(|it| {
-        matches!(it.answer, DoorAnswer::Serving) || it.kind == DoorKind::Administrator
-    }) && etcd.read.known().is_some()
+    evidence
+        .doors
+        .iter()
+        .all(|it| matches!(it.answer, DoorAnswer::Serving) || it.kind == DoorKind::Administrator)
+        && etcd.read.known().is_some()
         && answering >= members.min(etcd.endpoints.len())
         && evidence.containers.known().is_some()
 }
