@@ -100,6 +100,7 @@ mod recovery_cli;
 mod recovery_hygiene;
 mod recovery_page;
 mod recovery_reports;
+mod recovery_requests;
 mod recovery_samples;
 mod recovery_told;
 mod removing;
