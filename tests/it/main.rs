@@ -112,6 +112,7 @@ mod recovery_hygiene;
 mod recovery_page;
 mod recovery_plan;
 mod recovery_reports;
+mod recovery_requests;
 mod recovery_samples;
 mod recovery_told;
 mod recovery_false_alarms;

@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rekindle::core::reading::{Reading, Unseen, UnseenKind};
-use rekindle::core::recovery::hygiene::facts::{Facts, Lease, Look, Node, Pod, Request, Subject};
+use rekindle::core::recovery::hygiene::facts::{Facts, Lease, Look, Node, Pod};
 use rekindle::core::recovery::hygiene::{Act, LIFE, Planned, needs_a_second_look, plan};
 use rekindle::core::recovery::policy::Hygiene;
 use rekindle::core::time::Moment;
 
+use crate::recovery_requests::{CLIENT, request};
 use crate::recovery_samples::after;
 
-const CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-const SERVING: &str = "kubernetes.io/kubelet-serving";
-
-fn set(all: &[&str]) -> BTreeSet<String> {
+pub fn set(all: &[&str]) -> BTreeSet<String> {
     all.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -51,39 +49,8 @@ fn lease(name: &str, holder: &str, renewed: i64) -> Lease {
     }
 }
 
-fn request(signer: &str) -> Request {
-    let purpose = if signer == SERVING {
-        "server auth"
-    } else {
-        "client auth"
-    };
-    Request {
-        name: "csr-1".to_owned(),
-        uid: "uid-csr-1".to_owned(),
-        signer: signer.to_owned(),
-        requestor: "system:node:m1".to_owned(),
-        groups: set(&["system:nodes", "system:authenticated"]),
-        usages: set(&["digital signature", purpose]),
-        subject: Some(Subject {
-            common_names: vec!["system:node:m1".to_owned()],
-            organizations: vec!["system:nodes".to_owned()],
-            dns: if signer == SERVING {
-                vec!["m1".to_owned()]
-            } else {
-                Vec::new()
-            },
-            addresses: if signer == SERVING {
-                vec![ip("10.0.0.1")]
-            } else {
-                Vec::new()
-            },
-            more: false,
-        }),
-    }
-}
-
 /// Lost at 0, restored at 30 s, looked at from 60 s on: m1 is this node, m2 lives, m3 is gone.
-fn facts() -> Facts {
+pub fn facts() -> Facts {
     let look = |at: u64, renewed: &str, revision: i64| Look {
         at: Moment(at),
         wall: after(i64::try_from(at).unwrap()),
@@ -122,7 +89,7 @@ fn all() -> BTreeSet<Hygiene> {
     Hygiene::ALL.into_iter().collect()
 }
 
-fn planned(facts: &Facts) -> Vec<Planned> {
+pub fn planned(facts: &Facts) -> Vec<Planned> {
     plan(facts, &all())
 }
 
@@ -327,79 +294,6 @@ fn r12_a_full_database_gets_room_and_other_alarms_are_told() {
     let told: Vec<_> = planned(&facts).into_iter().map(|one| one.act).collect();
     assert_eq!(told[0], Ok(Act::MakeRoom));
     assert!(told[1].is_err() && told.len() == 2, "{told:?}");
-}
-
-#[test]
-fn only_requests_for_exactly_this_node_are_approved() {
-    let mut facts = facts();
-    facts.second.master_leases = Reading::Known(BTreeMap::new());
-    let mut decide = |request: Request| {
-        facts.second.requests = Reading::Known(vec![request]);
-        planned(&facts).pop().map(|one| one.act)
-    };
-    let approve = Act::Approve {
-        name: "csr-1".to_owned(),
-        uid: "uid-csr-1".to_owned(),
-    };
-    for signer in [CLIENT, SERVING] {
-        assert_eq!(
-            decide(request(signer)),
-            Some(Ok(approve.clone())),
-            "{signer}"
-        );
-        type Change = fn(&mut Request, &mut Subject);
-        let changes: [(Change, &str); 11] = [
-            (
-                |it, _| it.requestor = "system:bootstrap:abc".to_owned(),
-                "asks for it",
-            ),
-            (
-                |it, _| it.requestor = "system:node:m2".to_owned(),
-                "asks for it",
-            ),
-            (|it, _| it.groups.clear(), "group"),
-            (|_, it| it.common_names.push("admin".to_owned()), "exactly"),
-            (
-                |_, it| it.organizations = vec!["system:masters".to_owned()],
-                "exactly",
-            ),
-            (
-                |_, it| it.organizations.push("system:masters".to_owned()),
-                "exactly",
-            ),
-            (|_, it| it.more = true, "exactly"),
-            (|_, it| it.dns.push("m2".to_owned()), "names hosts"),
-            (|_, it| it.addresses.push(ip("10.0.0.2")), "names hosts"),
-            (
-                |it, _| drop(it.usages.insert("cert sign".to_owned())),
-                "usages",
-            ),
-            (
-                |it, _| it.signer = "kubernetes.io/kube-apiserver-client".to_owned(),
-                "signer",
-            ),
-        ];
-        for (change, why) in changes {
-            let mut changed = request(signer);
-            let mut subject = changed.subject.take().unwrap();
-            change(&mut changed, &mut subject);
-            changed.subject = Some(subject);
-            let told = decide(changed).unwrap().unwrap_err();
-            assert!(told.contains(why), "{signer}: {told}");
-        }
-        let mut unreadable = request(signer);
-        unreadable.subject = None;
-        assert!(decide(unreadable).unwrap().is_err());
-    }
-    let mut nameless = request(SERVING);
-    let subject = nameless.subject.as_mut().unwrap();
-    (subject.dns, subject.addresses) = (Vec::new(), Vec::new());
-    assert!(decide(nameless).unwrap().is_err());
-    // Another node's is not our business.
-    let mut other = request(CLIENT);
-    other.requestor = "system:node:m2".to_owned();
-    other.subject.as_mut().unwrap().common_names = vec!["system:node:m2".to_owned()];
-    assert_eq!(decide(other), None);
 }
 
 #[test]

@@ -128,10 +128,12 @@ pub(super) fn layout(record: &Record, now: Timestamp) -> Layout {
                     from: x(phase.began),
                     to: x(end),
                     length: between(phase.began, end),
-                    kind: match () {
-                        () if record.outcome.is_none() && phase.ended.is_none() => BarKind::Running,
-                        () if failed && index == last => BarKind::Failed,
-                        () => BarKind::Phase,
+                    kind: if record.outcome.is_none() && phase.ended.is_none() {
+                        BarKind::Running
+                    } else if failed && index == last {
+                        BarKind::Failed
+                    } else {
+                        BarKind::Phase
                     },
                 }
             }),
