@@ -36,8 +36,10 @@
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
 //! | long operations | [`operation`]: one at a time, journaled; the daemon holds back meanwhile ([`core::operation`], `core/hold.rs`) |
+//! | an operator's hold | [`hold`] on the disk; what it means: [`core::operator_hold`], `core/hold.rs` |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
 //! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
+//! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -98,6 +100,23 @@
 //! [`core::backup`]. A backup counts only once it was *rehearsed*: restored, an etcd started on
 //! it, everything read back ([`backup::rehearse`]).
 //!
+//! ## Recovery mode
+//!
+//! ```text
+//!  observe ─► assess ─► plan ─► course ─► journal ─► act (one at a time, on a thread of its own)
+//!  doors, etcd,   hysteresis   ways back    the next     on the      checkpoints · restart · static pods · etcd ·
+//!  leases, pods                and costs    step         disk        temporary control plane · hygiene
+//! ```
+//!
+//! A task beside the loop ([`daemon::recovery`]), with evidence of its own
+//! ([`core::recovery::evidence`]). [`core::recovery::assess`] is slow to believe in a loss and
+//! lets no unknown confirm one; [`core::recovery::plan`] orders the ways back by what they lose;
+//! [`core::recovery::course`] takes one step after another until all is well, nothing is left, or
+//! somebody ends it. What is done to etcd is an operation like `start` ([`recovery::etcd`]), so the
+//! loop holds back meanwhile; it can be taken back up to the change of directories. A temporary
+//! control plane is `recover` and `start`, called. Good copies of static manifests are kept by
+//! [`recovery::guard`]; what a recovery leaves to read, by [`recovery::report`].
+//!
 //! ## Invariants
 //!
 //! 1. `core` does no I/O, knows no time but its argument, and cannot fail
@@ -126,9 +145,9 @@
 //!     (`tidy::one_module_writes_files`, and `disallowed-methods` of clippy).
 //! 12. No secret value is ever logged, shown, or readable by another user than root
 //!     (`store`, `manifest` tests on `Debug` and modes).
-//! 13. While an operation has the node, or it is not known, the daemon begins, hands over, removes
-//!     and prunes nothing (`holding_back`,
-//!     `properties::nothing_is_begun_while_an_operation_may_have_the_node`).
+//! 13. While an operation has the node, an operator holds it, or it is not known, the daemon begins,
+//!     hands over, removes and prunes nothing (`holding_back`, `operator_hold`,
+//!     `properties::nothing_is_begun_while_an_operation_or_an_operator_may_have_the_node`).
 //! 14. A start removes nothing that nobody has taken the place of, believes no phase from before
 //!     it, and arrives from wherever it was cut off
 //!     (`start_walks::it_never_removes_what_nobody_has_taken_the_place_of`,
@@ -137,7 +156,8 @@
 //!
 //! ## What is not here yet
 //!
-//! Recovery mode has its place in the design and no code yet.
+//! Masters that agree on who recovers etcd: `recovery.other_masters` keeps every restore to an
+//! operator, in `core/recovery/plan.rs`, where that agreement has its place.
 
 pub mod api;
 pub mod apiserver;
@@ -154,6 +174,7 @@ pub mod engine;
 pub mod etcd;
 pub mod failpoints;
 pub mod fetch;
+pub mod hold;
 pub mod kubelet;
 pub mod manifests;
 pub mod metrics;
@@ -162,6 +183,7 @@ pub mod objectstore;
 pub mod operation;
 pub mod probe;
 pub mod recover;
+pub mod recovery;
 pub mod signals;
 pub mod start;
 pub mod store;

@@ -1,9 +1,10 @@
 //! Prometheus metrics, rendered from one published value; no global, no registration elsewhere.
 //!
-//! The README's table of metrics is compared with [`TABLE`] by a test, and [`TABLE`] with what is
+//! The README's table of metrics is compared with [`rows`] by a test, and [`rows`] with what is
 //! rendered. Every label comes from a closed set or is the id of a checkpoint.
 
 mod backups;
+mod recovery;
 
 use std::fmt;
 
@@ -17,13 +18,20 @@ use prometheus_client::registry::Registry;
 
 use crate::core::operation::OperationKind;
 use crate::core::report::State;
+use crate::daemon::clock;
 use crate::daemon::publish::Published;
 
 /// Content type of what [`render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Names as they are scraped, labels, and meaning.
-pub const TABLE: [(&str, &str, &str); 25] = [
+/// Name as it is scraped, labels, and meaning of every metric: those that are always there, and
+/// then those that are there only once there is something to tell.
+pub fn rows() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let always = TABLE.iter().chain(&recovery::TABLE);
+    always.chain(OCCASIONAL.iter().chain(&recovery::OCCASIONAL))
+}
+
+const TABLE: [(&str, &str, &str); 26] = [
     (
         "rekindle_build_info",
         "version",
@@ -64,6 +72,11 @@ pub const TABLE: [(&str, &str, &str); 25] = [
         "rekindle_operation_unfinished",
         "operation",
         "1 while such an operation was cut off or holds the node, and nothing is protected",
+    ),
+    (
+        "rekindle_hold_seconds_left",
+        "",
+        "How long an operator's hold still lasts, and nothing is protected, 0: none",
     ),
     ("rekindle_problems", "", "Problems that need an operator"),
     ("rekindle_turns_total", "", "Completed turns of the loop"),
@@ -131,7 +144,7 @@ pub const TABLE: [(&str, &str, &str); 25] = [
     ),
 ];
 /// Metrics that are there only once there is something to tell.
-pub const OCCASIONAL: [(&str, &str, &str); 10] = [
+const OCCASIONAL: [(&str, &str, &str); 10] = [
     (
         "rekindle_handover_gap_seconds",
         "",
@@ -263,6 +276,9 @@ impl Collector for Scrape {
             });
             out.gauges(name, by_kind)?;
         }
+        let left = report.hold.as_ref().map(|hold| hold.left(clock::now()));
+        let left = left.unwrap_or_default().as_secs_f64();
+        out.gauge("rekindle_hold_seconds_left", left)?;
         out.gauge("rekindle_problems", number(report.problems.len()))?;
         out.counters("rekindle_turns_total", [([], counters.turns)])?;
         out.gauge("rekindle_turn_duration_seconds", counters.last_turn_seconds)?;
@@ -273,7 +289,8 @@ impl Collector for Scrape {
         if let Some(gap) = counters.last_handover_seconds {
             out.gauge("rekindle_handover_gap_seconds", gap)?;
         }
-        backups::encode(&mut out, &self.0.backups, self.0.tries)
+        backups::encode(&mut out, &self.0.backups, self.0.tries)?;
+        recovery::encode(&mut out, &self.0.recovery)
     }
 }
 
@@ -315,11 +332,7 @@ impl Out<'_, '_> {
         kind: MetricType,
         values: impl Iterator<Item = (Labels<'l, N>, M)>,
     ) -> fmt::Result {
-        let help = TABLE
-            .iter()
-            .chain(&OCCASIONAL)
-            .find(|row| row.0 == name)
-            .map_or("", |row| row.2);
+        let help = rows().find(|row| row.0 == name).map_or("", |row| row.2);
         let mut family = self.0.encode_descriptor(stem, help, None, kind)?;
         for (labels, metric) in values {
             if N == 0 {

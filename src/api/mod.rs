@@ -9,6 +9,7 @@ pub mod client;
 pub mod details;
 pub mod listen;
 pub mod peer;
+mod recovery;
 pub mod routes;
 pub mod server;
 pub mod wire;
@@ -30,6 +31,8 @@ pub struct Handle {
     pub revisions: Arc<Revisions>,
     /// Where a backup is asked for.
     pub backups: Door,
+    /// Where recovery mode is asked.
+    pub recovery: crate::daemon::recovery::Door,
 }
 
 impl std::fmt::Debug for Handle {

@@ -9,8 +9,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::peer::Access;
-use super::{Handle, details, wire};
+use super::{Handle, details, recovery, wire};
 use crate::core::id::CheckpointId;
+use crate::core::recovery::plan::Asked;
 use crate::daemon::backups::Refused;
 use crate::metrics;
 
@@ -34,6 +35,14 @@ pub enum Route {
     Backups,
     /// Take a backup now.
     BackUp,
+    /// Recovery mode: the section of the report.
+    Recovery,
+    /// The plans, for the daemon itself or for what an operator would ask.
+    RecoveryPlan(Option<Asked>),
+    /// Begin a recovery.
+    RecoveryEnter(Asked),
+    /// End the recovery that is under way, or the latch.
+    RecoveryExit,
     /// Metrics.
     Metrics,
 }
@@ -48,9 +57,19 @@ impl Route {
     /// # Errors
     /// The refusal to answer with: 400, 404 or 405.
     pub fn of(method: &Method, path: &str, query: Option<&str>) -> Result<Self, Refusal> {
-        let known = "GET /v1/status, /v1/checkpoints, /v1/checkpoints/ID, /v1/backups and \
-                     /metrics; POST /v1/backups";
+        let known = "GET /v1/status, /v1/checkpoints, /v1/checkpoints/ID, /v1/backups, \
+                     /v1/recovery-mode, /v1/recovery-mode/plan and /metrics; POST /v1/backups, \
+                     /v1/recovery-mode/enter and /v1/recovery-mode/exit";
         let route = match path {
+            "/v1/recovery-mode/enter" if method == Method::POST => {
+                return recovery::asked(query).map(Self::RecoveryEnter);
+            }
+            "/v1/recovery-mode/exit" if method == Method::POST => return Ok(Self::RecoveryExit),
+            "/v1/recovery-mode" => Self::Recovery,
+            "/v1/recovery-mode/plan" => Self::RecoveryPlan(match query {
+                None | Some("") => None,
+                Some(_) => Some(recovery::asked(query)?),
+            }),
             "/v1/backups" if method == Method::POST => return Self::back_up(query),
             "/v1/backups" => Self::Backups,
             "/v1/status" => Self::Status(wait(query)?),
@@ -90,8 +109,10 @@ impl Route {
             | Self::Checkpoints
             | Self::Checkpoint(_)
             | Self::Backups
+            | Self::Recovery
+            | Self::RecoveryPlan(_)
             | Self::Metrics => Access::Read,
-            Self::BackUp => Access::Change,
+            Self::BackUp | Self::RecoveryEnter(_) | Self::RecoveryExit => Access::Change,
         }
     }
 
@@ -153,9 +174,14 @@ pub async fn answer(route: Route, handle: &Handle, stop: &CancellationToken) -> 
                 generation: published.generation,
                 report: (*published.report).clone(),
                 backups: published.backups_now(),
+                recovery: (*published.recovery).clone(),
             },
         ),
         Route::Backups => json(StatusCode::OK, &published.backups_now()),
+        Route::Recovery => json(StatusCode::OK, &*published.recovery),
+        Route::RecoveryPlan(asked) => recovery::plan(handle, asked).await,
+        Route::RecoveryEnter(asked) => recovery::enter(handle, asked).await,
+        Route::RecoveryExit => recovery::exit(handle).await,
         Route::BackUp => match handle.backups.now().await {
             Ok(run) => json(StatusCode::ACCEPTED, &wire::Begun { run }),
             Err(Refused { reason, busy }) => {
@@ -231,7 +257,7 @@ pub fn refuse(refusal: &Refusal) -> Answer {
     answer
 }
 
-fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
+pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
     match serde_json::to_string(body) {
         Ok(text) => reply(status, "application/json", text),
         Err(error) => {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::backup::report::BackupsReport;
+use crate::core::recovery::plan::Plan;
+use crate::core::recovery::view::RecoveryReport;
 use crate::core::report::{CheckpointReport, Report};
 
 /// Body of `GET /v1/status`.
@@ -18,6 +20,30 @@ pub struct Status {
     /// Backups.
     #[serde(default)]
     pub backups: BackupsReport,
+    /// Recovery mode.
+    #[serde(default)]
+    pub recovery: RecoveryReport,
+}
+
+/// Body of `GET /v1/recovery-mode/plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plans {
+    /// For each loss that there is; while there is none, for those that could be.
+    pub plans: Vec<Plan>,
+}
+
+/// Body of the answer to `POST /v1/recovery-mode/enter`: a recovery was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// Its name: `running.id` and then `last.id` of the report.
+    pub id: String,
+}
+
+/// Body of the answer to `POST /v1/recovery-mode/exit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// What is done.
+    pub said: String,
 }
 
 /// Body of the answer to `POST /v1/backups`: a backup was begun.

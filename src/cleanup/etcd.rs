@@ -34,14 +34,14 @@ fn place(data_dir: &Path) -> Result<Option<Dir>, ReadError> {
 }
 
 /// The database's path, where there is one.
-pub(super) fn database(data_dir: &Path) -> Result<Option<PathBuf>, ReadError> {
+pub(crate) fn database(data_dir: &Path) -> Result<Option<PathBuf>, ReadError> {
     Ok(place(data_dir)?.map(|dir| dir.path().join(DATABASE)))
 }
 
 /// Whether an etcd runs on it: bbolt holds a lock on its file for as long as it is open.
 ///
 /// Source: bbolt `bolt_unix.go`, `flock`.
-pub(super) fn in_use(data_dir: &Path) -> Result<bool, CleanupError> {
+pub(crate) fn in_use(data_dir: &Path) -> Result<bool, CleanupError> {
     match place(data_dir)? {
         Some(dir) => Ok(lock::is_held(&dir, DATABASE)?),
         None => Ok(false),

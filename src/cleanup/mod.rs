@@ -13,7 +13,7 @@
 //! [`quarantine::Quarantine::put_back`], in the opposite order.
 
 mod error;
-mod etcd;
+pub(crate) mod etcd;
 pub mod gather;
 mod kubelet;
 mod logs;

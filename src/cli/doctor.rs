@@ -1,6 +1,7 @@
 //! `rekindle doctor`: what would go wrong, and what to do about it.
 
 mod facts;
+mod recovery;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -48,7 +49,10 @@ struct Told<'a> {
 pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let settings = config::load(global.config.as_deref())?.settings;
     let now = clock::wall();
-    let mut findings = daemon(&Places::of(global)?)?;
+    let places = Places::of(global)?;
+    let mut findings = daemon(&places)?;
+    findings.extend(recovery::findings(&places)?);
+    findings.extend(facts::hold(&settings));
     findings.extend(facts::operations(&settings));
     findings.extend(facts::backups(&settings, now));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -13,12 +13,16 @@ pub mod cleanup;
 pub mod completions;
 pub mod cri_log;
 pub mod doctor;
+pub mod duration;
 pub mod exit;
+pub mod hold;
 pub mod logging;
 pub mod man;
 pub mod output;
 pub mod progress;
 pub mod recover;
+pub mod recovery_mode;
+pub mod recovery_view;
 pub mod run;
 pub mod start;
 pub mod status;
@@ -78,6 +82,9 @@ enum Command {
     /// Show sources, checkpoints, and what the daemon waits for
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
+    /// Pause every automatic action for a while, for an upgrade; show or end that
+    #[command(after_help = hold::EXAMPLES)]
+    Hold(hold::Options),
     /// Look at checkpoints
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
@@ -93,6 +100,9 @@ enum Command {
     /// Bring a control plane back from an asset tree
     #[command(after_help = start::EXAMPLES)]
     Start(start::Options),
+    /// Look at recoveries
+    #[command(subcommand)]
+    RecoveryMode(recovery_mode::Command),
     /// Find what would go wrong in a disaster, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Options),
@@ -151,11 +161,13 @@ fn dispatch(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Run => run::run(global),
         Command::CheckConfig(options) => check_config::run(global, &options, out),
         Command::Status(options) => status::run(global, &options, out),
+        Command::Hold(options) => hold::run(global, &options, out),
         Command::Checkpoint(command) => checkpoint::run(global, command, out),
         Command::Backup(command) => backup::run(global, command, out),
         Command::Cleanup(options) => cleanup::run(global, &options, out),
         Command::Recover(options) => recover::run(global, &options, out),
         Command::Start(options) => start::run(global, &options, out),
+        Command::RecoveryMode(command) => recovery_mode::run(global, command, out),
         Command::Doctor(options) => doctor::run(global, &options, out),
         Command::Completions(options) => completions::run(&options, out),
         Command::Man(options) => man::run(&options, out),

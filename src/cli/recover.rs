@@ -4,25 +4,18 @@ mod asked;
 mod report;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use ring::rand::{SecureRandom, SystemRandom};
-
 use self::asked::Asked;
 use self::report::Report;
 use super::exit::{Exit, Failure};
 use super::output::Out;
 use super::{Format, Global};
 use crate::config;
-use crate::core::manifest::names::hex;
-use crate::core::recover::plan::{Backup, Bytes, Mistakes, Plan, Wanted, plan};
-use crate::daemon::clock;
-use crate::recover::certificates::{self, About};
-use crate::recover::host::Host;
-use crate::recover::kubeconfig::{self, Kubeconfig};
-use crate::recover::tree::{Asset, KUBECONFIG, Place, TreeError, assets};
-use crate::recover::{Source, read};
+use crate::core::recover::plan::{Mistakes, Plan};
+use crate::recover::prepare::{Order, PrepareError, Prepared, prepare};
+use crate::recover::tree::{Asset, KUBECONFIG, Place, TreeError};
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -106,29 +99,20 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let asked = Asked::of(options, &settings)?;
     let place = Place::of(&options.recovery_dir).map_err(unwritable)?;
     out.note(&format!("Attempting recovery using {}...", asked.words));
-    let kubeconfig = options.kubeconfig.as_deref().map(kubeconfig::load);
-    let kubeconfig = kubeconfig.transpose().map_err(|error| {
-        Failure::of(Exit::No, &error).hint("give a file that kubectl works with as --kubeconfig")
+    let Prepared { mut plan, assets } = prepared(&Order {
+        source: asked.source,
+        want: asked.want,
+        words: asked.words.clone(),
+        kubeconfig: options.kubeconfig.clone(),
+        etcd_endpoints: options.etcd_endpoint.clone(),
+        node_address: options.node_address,
+        reissue: options.reissue_certificates,
     })?;
-    let found = fetch(&asked)?;
-    let host = Host::read();
-    let mut plan = planned(options, &asked, kubeconfig, &host, &found)?;
-    certificates::settle(
-        &mut plan,
-        &found,
-        &About {
-            now: clock::wall(),
-            host: &host,
-            node_address: options.node_address,
-            reissue: options.reissue_certificates,
-        },
-    );
     if !plan.files.contains_key(KUBECONFIG) {
         plan.warnings.push(format!(
             "no --kubeconfig is given: there is no {KUBECONFIG} for `rekindle start`"
         ));
     }
-    let assets = assets(&plan).map_err(unwritable)?;
     let report = Report::of(
         &asked.words,
         place.target(),
@@ -142,66 +126,20 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     tell(&report, options, out)
 }
 
-/// Reads the source, in a runtime for that alone.
-fn fetch(asked: &Asked) -> Result<crate::core::recover::found::Found, Failure> {
+/// Prepares, in a runtime for that alone.
+fn prepared(order: &Order) -> Result<Prepared, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::of(Exit::No, &error))?;
-    runtime
-        .block_on(read(&asked.source, &asked.want))
-        .map_err(|error| Failure::of(Exit::No, &error).maybe_hint(error.hint()))
-}
-
-fn planned(
-    options: &Options,
-    asked: &Asked,
-    kubeconfig: Option<Kubeconfig>,
-    host: &Host,
-    found: &crate::core::recover::found::Found,
-) -> Result<Plan, Failure> {
-    let addresses = host.addresses.iter().map(IpAddr::to_string).collect();
-    let node_address = options.node_address.map(|address| address.to_string());
-    let token = token()?;
-    let file = match &asked.source {
-        Source::File(path) => Some(snapshot_in(path).display().to_string()),
-        Source::ApiServer { .. } | Source::Etcd { .. } => None,
-    };
-    let backup = file.as_deref().map(|path| Backup {
-        path,
-        plain: Path::new(path).extension().is_none_or(|end| end != "zst"),
-        prefix: &asked.want.prefix,
-        token: &token,
-    });
-    let wanted = Wanted {
-        looked_in: &asked.words,
-        kubeconfig: kubeconfig.is_some(),
-        etcd_endpoints: &options.etcd_endpoint,
-        node_address: node_address.as_deref(),
-        host_addresses: &addresses,
-        backup,
-    };
-    let mut plan = plan(found, &wanted).map_err(refused)?;
-    if let Some(address) = options.node_address
-        && !host.addresses.is_empty()
-        && !host.addresses.contains(&address)
-    {
-        plan.warnings
-            .push(format!("this host does not have the address {address}"));
-    }
-    if let Some(kubeconfig) = kubeconfig {
-        plan.warnings.extend(kubeconfig.warnings);
-        plan.files
-            .insert(KUBECONFIG.to_owned(), Bytes(kubeconfig.bytes));
-    }
-    Ok(plan)
-}
-
-/// The snapshot of one of our backups; any other file is one itself.
-fn snapshot_in(path: &Path) -> PathBuf {
-    let names = ["snapshot.db", "snapshot.db.zst"].map(|name| path.join(name));
-    let inside = names.into_iter().find(|inside| inside.is_file());
-    inside.unwrap_or_else(|| path.to_owned())
+    runtime.block_on(prepare(order)).map_err(|error| match error {
+        PrepareError::Kubeconfig(error) => Failure::of(Exit::No, &error)
+            .hint("give a file that kubectl works with as --kubeconfig"),
+        PrepareError::Source(error) => Failure::of(Exit::No, &error).maybe_hint(error.hint()),
+        PrepareError::Mistakes(mistakes) => refused(mistakes),
+        PrepareError::Tree(error) => unwritable(error),
+        PrepareError::NoRandom => Failure::of(Exit::No, &error),
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -290,16 +228,4 @@ fn unwritable(error: TreeError) -> Failure {
         TreeError::Yaml { .. } | TreeError::Json { .. } => None,
     };
     Failure::of(Exit::No, &error).maybe_hint(hint)
-}
-
-fn token() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    match SystemRandom::new().fill(&mut bytes) {
-        Ok(()) => Ok(format!("rekindle-recovery-{}", hex(&bytes))),
-        Err(_) => Err(Failure::Told {
-            exit: Exit::No,
-            message: "the kernel gives no random bytes".to_owned(),
-            hint: None,
-        }),
-    }
 }

@@ -1,8 +1,8 @@
 //! The report as a screenful for people.
 
 use crate::api::wire::Status;
-use crate::cli::backup_view;
 use crate::cli::output::{clean, columns};
+use crate::cli::{backup_view, recovery_view};
 use crate::core::report::{CheckpointReport, SourceReport};
 use crate::core::stored::Engine;
 use crate::daemon::clock;
@@ -34,6 +34,13 @@ pub fn text(status: &Status, colour: bool) -> String {
     };
     let mut out = paint(BOLD, &format!("{}: {}", clean(node), clean(summary)));
     out.push('\n');
+    if let Some(hold) = &report.hold {
+        let left = duration(hold.left(clock::now()).as_secs());
+        let line = format!("  {}; {left} left", clean(&hold.said()));
+        out.push_str("\nHold\n");
+        out.push_str(&paint(RED, &line));
+        out.push('\n');
+    }
     if !report.operations.is_empty() {
         out.push_str("\nOperations\n");
         for operation in &report.operations {
@@ -45,6 +52,11 @@ pub fn text(status: &Status, colour: bool) -> String {
             });
             out.push('\n');
         }
+    }
+    out.push_str("\nControl plane\n");
+    for (line, bad) in recovery_view::section(&status.recovery, clock::wall()) {
+        out.push_str(&if bad { paint(RED, &line) } else { line });
+        out.push('\n');
     }
     if !report.sources.is_empty() {
         out.push_str("\nSources\n");

@@ -38,10 +38,10 @@ pub struct Decision {
 /// Decides what to do. Total: every observation has a decision, and none of them fails.
 pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment) -> Decision {
     let mut next = stored.in_boot(&observed.boot_id, now);
-    let hold = Hold::of(&observed.operations);
+    let hold = Hold::of(observed, now);
     match hold {
-        Hold::Unknown => {}
-        Hold::Held { .. } => next.held = true,
+        Hold::Unknown(_) => {}
+        Hold::Held { .. } | Hold::Operator => next.held = true,
         Hold::Free => {
             if std::mem::take(&mut next.held) {
                 next.restart(now);
@@ -51,7 +51,10 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
     let mut turn = Turn {
         hold,
         actions: Vec::new(),
-        wake_at: None,
+        wake_at: observed.hold.known().and_then(|hold| {
+            let ends = hold.as_ref()?.ends;
+            (ends > now).then_some(ends)
+        }),
         confirm: false,
     };
     let mut probe = BTreeMap::new();
@@ -102,7 +105,7 @@ pub fn decide(observed: &Observed, stored: &Stored, policy: &Policy, now: Moment
     turn.actions.retain(|action| hold.allows(action));
     turn.actions.sort();
     turn.actions.dedup();
-    let report = explain::report(observed, &next, policy, reports);
+    let report = explain::report(observed, &next, policy, now, reports);
     Decision {
         next,
         actions: turn.actions,

@@ -7,9 +7,10 @@ use super::learn::Learned;
 use super::observed::{ImagePresence, Observed};
 use super::operation::OperationSeen;
 use super::policy::Policy;
-use super::reading::Reading;
+use super::reading::{Reading, UnseenKind};
 use super::report::{CheckpointReport, Report, SourceReport, State};
 use super::stored::{Checkpoint, Phase, Stored};
+use super::time::Moment;
 
 /// A checkpoint's state in one word.
 pub(crate) fn state(checkpoint: &Checkpoint, learned: &Learned) -> State {
@@ -53,6 +54,7 @@ pub(crate) fn report(
     observed: &Observed,
     next: &Stored,
     policy: &Policy,
+    now: Moment,
     checkpoints: Vec<CheckpointReport>,
 ) -> Report {
     let sources = sources(observed);
@@ -75,6 +77,15 @@ pub(crate) fn report(
             State::Learning | State::Inactive if checkpoint.parent_state == "serving" => {}
             State::Learning | State::Inactive => report.waiting.push(line),
         }
+    }
+    match &observed.hold {
+        Reading::Known(hold) => report.hold = hold.clone().filter(|hold| !hold.is_over(now)),
+        Reading::Unknown(unseen) if unseen.kind == UnseenKind::NotAsked => {}
+        Reading::Unknown(unseen) => report.problems.push(format!(
+            "whether an operator holds this node is not known ({}), and NOTHING IS PROTECTED HERE \
+             until it is: `rekindle hold --release` ends the hold",
+            unseen.detail
+        )),
     }
     if let Reading::Known(operations) = &observed.operations {
         report.operations.clone_from(&operations.seen);
@@ -154,6 +165,9 @@ fn summary(checkpoints: &[CheckpointReport], sources: &[SourceReport], report: &
     if let Some(operation) = report.operations.first() {
         summary.insert_str(0, &format!("{}; ", operation.said()));
     }
+    if let Some(hold) = &report.hold {
+        summary.insert_str(0, &format!("{}; ", hold.said()));
+    }
     if !silent.is_empty() {
         summary.push_str("; silent: ");
         summary.push_str(&silent.join(", "));
@@ -213,6 +227,9 @@ fn sources(observed: &Observed) -> Vec<SourceReport> {
                 return "none under way".to_owned();
             }
             words.join(", ")
+        }),
+        source("hold", &observed.hold, |hold| {
+            hold.as_ref().map_or("none", |_| "held").to_owned()
         }),
     ]
 }

@@ -1,15 +1,16 @@
 //! Holding back: what becomes of the decisions while a long operation of the command line has the
-//! node, or while it is not known whether one has.
+//! node, while an operator holds it, or while it is not known whether one does.
 //!
 //! Learning and what ends a copy go on. No copy is started, handed over or removed, nothing is
 //! pruned. Once nothing holds any more, every timer starts again ([`super::stored::Stored::held`]).
 
 use super::action::Action;
 use super::copies::Stop;
-use super::operation::OperationsView;
+use super::observed::Observed;
 use super::phase::Step;
 use super::reading::Reading;
 use super::stored::{Checkpoint, Phase};
+use super::time::Moment;
 use super::view::Running;
 
 /// Whether decisions are held back.
@@ -17,8 +18,8 @@ use super::view::Running;
 pub(crate) enum Hold {
     /// Nothing holds.
     Free,
-    /// Nobody knows: nothing is begun, and nothing forgotten.
-    Unknown,
+    /// Nobody knows: nothing is begun, and nothing forgotten. What is not known.
+    Unknown(&'static str),
     /// An operation has the node.
     Held {
         /// Its command.
@@ -26,19 +27,26 @@ pub(crate) enum Hold {
         /// Our own copies are to go too.
         clears: bool,
     },
+    /// An operator holds it.
+    Operator,
 }
 
 impl Hold {
-    pub(crate) fn of(operations: &Reading<OperationsView>) -> Self {
-        match operations {
-            Reading::Unknown(_) => Self::Unknown,
-            Reading::Known(operations) => match operations.seen.as_slice() {
-                [] => Self::Free,
-                [first, ..] => Self::Held {
-                    by: first.kind.word(),
-                    clears: operations.seen.iter().all(|seen| seen.kind.clears()),
-                },
-            },
+    pub(crate) fn of(observed: &Observed, now: Moment) -> Self {
+        let operations = match &observed.operations {
+            Reading::Unknown(_) => return Self::Unknown("an operation is under way"),
+            Reading::Known(operations) => operations,
+        };
+        if let [first, ..] = operations.seen.as_slice() {
+            return Self::Held {
+                by: first.kind.word(),
+                clears: operations.seen.iter().all(|seen| seen.kind.clears()),
+            };
+        }
+        match &observed.hold {
+            Reading::Unknown(_) => Self::Unknown("an operator holds this node"),
+            Reading::Known(Some(hold)) if !hold.is_over(now) => Self::Operator,
+            Reading::Known(_) => Self::Free,
         }
     }
 
@@ -50,13 +58,16 @@ impl Hold {
     pub(crate) fn why(&self) -> Option<String> {
         match self {
             Self::Free => None,
-            Self::Unknown => Some(
-                "held back: whether an operation is under way is not known: nothing is changed"
-                    .to_owned(),
-            ),
+            Self::Unknown(what) => Some(format!(
+                "held back: whether {what} is not known: nothing is changed"
+            )),
             Self::Held { by, .. } => Some(format!(
                 "held back by `rekindle {by}`: nothing is started or handed over"
             )),
+            Self::Operator => Some(
+                "held back by an operator (`rekindle hold`): nothing is started or handed over"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -83,7 +94,7 @@ impl Hold {
     /// An orphan's time does not run while somebody else has the node.
     pub(crate) fn keep(&self, checkpoint: &mut Checkpoint) {
         let removing = matches!(checkpoint.phase, Phase::Deactivating { remove: true, .. });
-        if matches!(self, Self::Held { .. }) && !removing {
+        if matches!(self, Self::Held { .. } | Self::Operator) && !removing {
             checkpoint.orphan = None;
         }
     }

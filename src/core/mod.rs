@@ -14,6 +14,7 @@ mod learn;
 pub mod manifest;
 pub mod observed;
 pub mod operation;
+pub mod operator_hold;
 mod phase;
 pub mod policy;
 pub mod reading;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{CheckpointId, PodRef, RevisionId};
 use super::operation::OperationsView;
+use super::operator_hold::HoldSeen;
 use super::reading::Reading;
 
 /// Everything one turn of the loop decides on.
@@ -32,6 +33,8 @@ pub struct Observed {
     /// Long operations of the command line that have this node: while there is one, or it is not
     /// known, nothing is begun.
     pub operations: Reading<OperationsView>,
+    /// An operator's hold of this node: the same holds while there is one, or it is not known.
+    pub hold: Reading<Option<HoldSeen>>,
 }
 
 /// What the kubelet's containerd namespace holds.

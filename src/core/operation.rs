@@ -18,11 +18,13 @@ pub enum OperationKind {
     /// `rekindle cleanup`: everything of Kubernetes is taken off the node. The daemon stops its own
     /// copies meanwhile.
     Cleanup,
+    /// Recovery mode has etcd's data in its hands.
+    RecoveryMode,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Start, Self::Cleanup];
+    pub const ALL: [Self; 3] = [Self::Start, Self::Cleanup, Self::RecoveryMode];
 
     /// The command, the journal's name and a metric label.
     #[must_use]
@@ -30,6 +32,7 @@ impl OperationKind {
         match self {
             Self::Start => "start",
             Self::Cleanup => "cleanup",
+            Self::RecoveryMode => "recovery-mode",
         }
     }
 
@@ -45,7 +48,17 @@ impl OperationKind {
                 "`rekindle cleanup` again finishes it, `rekindle cleanup --undo` puts everything \
                  back"
             }
+            Self::RecoveryMode => {
+                "the daemon goes on with it when it runs; without one `rekindle recovery-mode \
+                 enter --standalone` does"
+            }
         }
+    }
+
+    /// It is recovery mode's own: no reason for it to wait.
+    #[must_use]
+    pub fn is_of_recovery(self) -> bool {
+        self == Self::RecoveryMode
     }
 
     /// Nothing of Kubernetes is to run meanwhile, our own copies included.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{CheckpointId, PodRef, RevisionId};
 use super::operation::OperationSeen;
+use super::operator_hold::HoldSeen;
 use super::reading::UnseenKind;
 use super::stored::Engine;
 
@@ -15,6 +16,9 @@ pub struct Report {
     pub node: String,
     /// First line for people: `STATUS=` of systemd and the head of `rekindle status`.
     pub summary: String,
+    /// An operator's hold: nothing is begun meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldSeen>,
     /// Long operations of the command line that have the node: nothing is begun meanwhile.
     #[serde(default)]
     pub operations: Vec<OperationSeen>,
@@ -35,7 +39,8 @@ pub struct Report {
 /// One source, and since when it is as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReport {
-    /// `containerd`, `kubelet`, `manifests`, `apiserver`, `engine`, `store` or `operations`.
+    /// `containerd`, `kubelet`, `manifests`, `apiserver`, `engine`, `store`, `operations` or
+    /// `hold`.
     pub name: String,
     /// `None`: it answers. Otherwise the class of failure.
     pub unknown: Option<UnseenKind>,

@@ -1,7 +1,7 @@
 //! What the sources say about one checkpoint: its parents, our own copies, the API server's
 //! opinion. Derived, never stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{CheckpointId, PodRef};
 use super::manifest::finish::label_value;
@@ -81,6 +81,7 @@ impl<'a> View<'a> {
         let mut pods: BTreeSet<&PodRef> = checkpoint.parents.iter().collect();
         pods.extend(listed.iter().map(|seen| &seen.pod));
         let label = label_value(id);
+        let containers = facts.map(|facts| facts.containers.as_slice());
         let sandboxes = observed
             .runtime
             .known()
@@ -89,7 +90,7 @@ impl<'a> View<'a> {
             sandboxes.map(|all| {
                 all.iter()
                     .filter(|sandbox| belongs(sandbox))
-                    .map(|sandbox| running(sandbox, facts, observed))
+                    .map(|sandbox| running(sandbox, containers, &observed.probes))
                     .max()
                     .unwrap_or(Running::Absent)
             })
@@ -167,7 +168,12 @@ fn has_task(sandbox: &Sandbox) -> bool {
             .any(|container| alive(container.task))
 }
 
-fn running(sandbox: &Sandbox, facts: Option<&RevisionFacts>, observed: &Observed) -> Running {
+/// What a sandbox does; `containers` are those that its pod is to have, where that is known.
+pub(crate) fn running(
+    sandbox: &Sandbox,
+    containers: Option<&[String]>,
+    probes: &BTreeMap<PodRef, Probe>,
+) -> Running {
     let alive = |container: &&ContainerSeen| {
         matches!(
             container.task,
@@ -183,9 +189,8 @@ fn running(sandbox: &Sandbox, facts: Option<&RevisionFacts>, observed: &Observed
         .filter(alive)
         .map(|container| container.name.as_str())
         .collect();
-    let whole = match facts {
-        Some(facts) => facts
-            .containers
+    let whole = match containers {
+        Some(containers) => containers
             .iter()
             .all(|name| names.contains(name.as_str())),
         None => {
@@ -199,7 +204,7 @@ fn running(sandbox: &Sandbox, facts: Option<&RevisionFacts>, observed: &Observed
     if !whole {
         return Running::Waiting;
     }
-    match observed.probes.get(&sandbox.pod) {
+    match probes.get(&sandbox.pod) {
         Some(Probe::Passing) => Running::Serving,
         Some(Probe::Failing(_)) | None => Running::Starting,
     }

@@ -4,9 +4,11 @@ pub mod backups;
 pub mod clock;
 pub(crate) mod engine;
 mod execute;
+pub mod hold;
 mod images;
 mod opening;
 pub mod publish;
+pub mod recovery;
 mod render;
 mod socket;
 pub(crate) mod sources;
@@ -66,7 +68,9 @@ pub async fn run(
     let _stop = stop.clone().drop_guard();
     let revisions = Arc::new(Revisions::new(&settings.paths.state_dir));
     let (door, asked) = backups::Door::new();
-    socket::open(&settings, published, revisions, door, &stop).await?;
+    let (recovery_door, mut questions) = recovery::Door::new();
+    let published_copy = published.clone();
+    socket::open(&settings, published, revisions, door, recovery_door, &stop).await?;
     let mut notifier = Notifier::new();
     let (current, watched) = watch::channel(Arc::new(settings.clone()));
     let backups = backups::spawn(watched, asked, publisher.of_backups(), stop.clone());
@@ -83,9 +87,33 @@ pub async fn run(
         )
         .await;
         let Ok(mut turning) = opened else { break };
+        let evidence = recovery::observe::spawn(&settings, &turning.sources, &shutdown);
+        let guarded = recovery::guard::spawn(
+            &settings,
+            turning.sources.runtime.clone(),
+            turning.sources.exec.clone(),
+            &shutdown,
+        );
+        let recovering = recovery::spawn(
+            Arc::new(settings.clone()),
+            evidence,
+            guarded,
+            published_copy.clone(),
+            questions,
+            turning.publisher.of_recovery(),
+            turning.boot_id.clone(),
+            shutdown.clone(),
+        );
         let ended = turning.run(&mut signals, &mut notifier).await;
         shutdown.cancel();
         publisher = turning.publisher;
+        match recovering.await {
+            Ok(given_back) => questions = given_back,
+            Err(error) => {
+                error!(%error, "the task of recovery ended early");
+                break;
+            }
+        }
         match ended {
             Ended::Shutdown => break,
             Ended::Reload => {

@@ -18,6 +18,7 @@ use super::turn::Loop;
 use crate::config::Settings;
 use crate::core::reading::Reading;
 use crate::core::report::Report;
+use crate::hold;
 use crate::manifests::dir::ManifestDir;
 use crate::operation;
 use crate::signals::Signal;
@@ -133,6 +134,12 @@ async fn load_state(
             warn!(
                 error = chain(&error),
                 "the place of operations cannot be prepared"
+            );
+        }
+        if let Err(error) = hold::prepare(&state_dir) {
+            warn!(
+                error = chain(&error),
+                "the place of holds cannot be prepared"
             );
         }
         Ok((lock, loaded))

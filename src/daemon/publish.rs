@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::backup::progress::Progress;
 use crate::core::backup::report::{BackupsReport, Work};
 use crate::core::reading::UnseenKind;
+use crate::core::recovery::view::RecoveryReport;
 use crate::core::report::Report;
 use crate::core::time::Moment;
 
@@ -27,6 +28,9 @@ pub struct Published {
     pub progress: Progress,
     /// What was counted of backups.
     pub tries: Tries,
+    /// Recovery mode.
+    /// How the control plane stands, and recoveries.
+    pub recovery: Arc<RecoveryReport>,
 }
 
 impl Published {
@@ -90,6 +94,24 @@ impl BackupsPublisher {
     }
 }
 
+/// Publishes what recovery mode sees and does, beside the loop and without waking it.
+#[derive(Debug, Clone)]
+pub struct RecoveryPublisher(watch::Sender<Published>);
+
+impl RecoveryPublisher {
+    /// Publishes `report`; readers are woken where something but durations changed.
+    pub fn publish(&self, report: RecoveryReport) {
+        self.0.send_if_modified(|published| {
+            let changed = published.recovery.timeless() != report.timeless();
+            published.recovery = Arc::new(report);
+            if changed {
+                published.generation += 1;
+            }
+            changed
+        });
+    }
+}
+
 /// What the daemon counts, since it started.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counters {
@@ -129,6 +151,11 @@ impl Publisher {
     /// The same publication for what backups do.
     pub fn of_backups(&self) -> BackupsPublisher {
         BackupsPublisher(self.sender.clone())
+    }
+
+    /// The same publication for recovery mode.
+    pub fn of_recovery(&self) -> RecoveryPublisher {
+        RecoveryPublisher(self.sender.clone())
     }
 
     /// Publishes `report`; readers are woken only where something but durations changed.

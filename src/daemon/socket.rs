@@ -21,12 +21,14 @@ pub(super) async fn open(
     published: watch::Receiver<Published>,
     revisions: Arc<Revisions>,
     backups: Door,
+    recovery: super::recovery::Door,
     stop: &CancellationToken,
 ) -> Result<(), ListenError> {
     let handle = Handle {
         published,
         revisions,
         backups,
+        recovery,
     };
     let limits = Limits::of(&settings.socket);
     let listener = listen(&settings.socket.path, &settings.socket.group)?;

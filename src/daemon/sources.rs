@@ -19,6 +19,7 @@ use crate::core::observed::{
     RuntimeView,
 };
 use crate::core::operation::OperationsView;
+use crate::core::operator_hold::HoldSeen;
 use crate::core::reading::Reading;
 use crate::engine::EngineHandle;
 use crate::kubelet::{self, KubeletSnapshot};
@@ -46,13 +47,16 @@ pub(super) struct Sources {
     pub(super) targets: watch::Sender<Arc<Vec<Target>>>,
     pub(super) images_wanted: watch::Sender<Vec<String>>,
     pub(super) images_again: Arc<Notify>,
-    manifests: watch::Receiver<Reading<ManifestsView>>,
-    runtime: watch::Receiver<Reading<RuntimeView>>,
+    pub(super) manifests: watch::Receiver<Reading<ManifestsView>>,
+    pub(super) runtime: watch::Receiver<Reading<RuntimeView>>,
     kubelet: watch::Receiver<Reading<KubeletSnapshot>>,
-    engine_view: watch::Receiver<Reading<EngineView>>,
+    pub(super) engine_view: watch::Receiver<Reading<EngineView>>,
     probes: watch::Receiver<Arc<BTreeMap<PodRef, Probe>>>,
     images: watch::Receiver<Reading<BTreeMap<String, ImagePresence>>>,
-    operations: watch::Receiver<Reading<OperationsView>>,
+    pub(super) operations: watch::Receiver<Reading<OperationsView>>,
+    pub(super) hold: watch::Receiver<Reading<Option<HoldSeen>>>,
+    /// Carries out probes that are commands.
+    pub(super) exec: mpsc::Sender<ExecRequest>,
 }
 
 impl Sources {
@@ -97,7 +101,7 @@ impl Sources {
             settings.probe.period,
             SETTLE,
             targets_seen,
-            exec,
+            exec.clone(),
             shutdown.clone(),
         );
         let (images_wanted, wanted) = watch::channel(Vec::new());
@@ -124,6 +128,8 @@ impl Sources {
             probes,
             images,
             operations: operations(settings, shutdown),
+            hold: super::hold::spawn(settings, shutdown),
+            exec,
         }
     }
 
@@ -141,6 +147,7 @@ impl Sources {
             Ok(()) = self.probes.changed() => {}
             Ok(()) = self.images.changed() => {}
             Ok(()) = self.operations.changed() => {}
+            Ok(()) = self.hold.changed() => {}
             else => std::future::pending().await,
         }
     }
@@ -216,6 +223,7 @@ impl Sources {
             images: self.images.borrow_and_update().clone(),
             stored_revisions: stored_revisions.clone(),
             operations: self.operations.borrow_and_update().clone(),
+            hold: self.hold.borrow_and_update().clone(),
         }
     }
 }

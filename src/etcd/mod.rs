@@ -1,13 +1,16 @@
 //! etcd, as backups and recovery need it: who the members are, how each of them is, which of them a
 //! snapshot is best taken from, the snapshot itself as a stream, and keys at one revision.
 //!
-//! Reads only. Every call is to one endpoint, has a deadline and names the endpoint where it fails;
-//! nothing here needs a quorum but [`Etcd::alarms`] and [`Etcd::reader`]. Credential files are read anew when they
+//! Every call is to one endpoint, has a deadline and names the endpoint where it fails; nothing here
+//! needs a quorum but [`Etcd::alarms`], [`Etcd::reader`] and what is in `keys` and
+//! `change`, which hold the only calls that change anything. Credential files are read anew when they
 //! change. What a snapshot holds is not looked at here.
 
+mod change;
 mod choose;
 mod error;
 mod facts;
+mod keys;
 mod read;
 mod snapshot;
 mod survey;
@@ -222,7 +225,18 @@ impl Etcd {
         call: &'static str,
         answer: impl Future<Output = Result<T, etcd_client::Error>>,
     ) -> Result<T, EtcdError> {
-        let after = self.settings.deadline;
+        self.call_within(self.settings.deadline, endpoint, call, answer)
+            .await
+    }
+
+    /// The same with a deadline of its own.
+    async fn call_within<T>(
+        &self,
+        after: Duration,
+        endpoint: &str,
+        call: &'static str,
+        answer: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, EtcdError> {
         let result = match tokio::time::timeout(after, answer).await {
             Ok(answer) => answer.map_err(|error| EtcdError::of(endpoint, call, &error)),
             Err(_) => Err(EtcdError::TimedOut {

@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod decode;
 pub mod host;
 pub mod kubeconfig;
+pub mod prepare;
 pub mod sources;
 pub mod tree;
 

@@ -16,7 +16,7 @@ mod serving;
 pub mod tree;
 mod watching;
 mod why;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use begin::{Options, StartError};
 pub use report::{Outcome, Report};

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Every document of `text`; `None`: it is no YAML. The parser's own words may repeat a secret
 /// and are left out.
-pub(super) fn documents(text: &[u8]) -> Option<Vec<Value>> {
+pub(crate) fn documents(text: &[u8]) -> Option<Vec<Value>> {
     // Of YAML 1.1's words for a truth value, `n` and `on` are names in most manifests.
     let options = serde_saphyr::options! { strict_booleans: true };
     let text = std::str::from_utf8(text).ok()?;
@@ -12,7 +12,7 @@ pub(super) fn documents(text: &[u8]) -> Option<Vec<Value>> {
 }
 
 /// The only document of `text`.
-pub(super) fn document(text: &[u8]) -> Option<Value> {
+pub(crate) fn document(text: &[u8]) -> Option<Value> {
     let mut documents = documents(text)?;
     let only = documents.pop();
     only.filter(|_| documents.is_empty())

@@ -2,7 +2,7 @@
 //!
 //! Source: `org.freedesktop.systemd1(5)`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -125,14 +125,73 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     })
 }
 
-fn booted() -> Result<(), UnitError> {
+/// What systemd says of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// `ActiveState`.
+    pub state: String,
+    /// It is started at boot.
+    pub enabled: bool,
+    /// Its main process; 0: none.
+    pub pid: u32,
+    /// Program and arguments of its first `ExecStart`.
+    pub command: Vec<String>,
+    /// `NAME=value` of its `Environment`.
+    pub environment: Vec<String>,
+    /// Its `EnvironmentFile`s.
+    pub environment_files: Vec<PathBuf>,
+}
+
+impl Service {
+    /// It runs, or is on its way.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        !matches!(self.state.as_str(), "inactive" | "failed")
+    }
+}
+
+/// One `ExecStart`: path, words, whether failing is fine, and when it ran last.
+type Exec = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+
+/// The service `unit`; `None`: systemd knows none.
+///
+/// # Errors
+/// As [`state`].
+pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
+    booted()?;
+    within(DEADLINE, "look at", unit, async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let path: OwnedObjectPath = manager.call("LoadUnit", &unit).await?;
+        let known = proxy(&bus, path.clone(), "Unit").await?;
+        let load: String = known.get_property("LoadState").await?;
+        if load == "not-found" {
+            return Ok(None);
+        }
+        let file: String = known.get_property("UnitFileState").await?;
+        let service = proxy(&bus, path, "Service").await?;
+        let exec: Vec<Exec> = service.get_property("ExecStart").await?;
+        let files: Vec<(String, bool)> = service.get_property("EnvironmentFiles").await?;
+        Ok(Some(Service {
+            state: known.get_property("ActiveState").await?,
+            enabled: matches!(file.as_str(), "enabled" | "enabled-runtime"),
+            pid: service.get_property("MainPID").await?,
+            command: exec.into_iter().next().map_or_else(Vec::new, |exec| exec.1),
+            environment: service.get_property("Environment").await?,
+            environment_files: files.into_iter().map(|(path, _)| path.into()).collect(),
+        }))
+    })
+    .await
+}
+
+pub(super) fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());
     }
     Err(UnitError::NotBooted)
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     deadline: Duration,
     doing: &'static str,
     unit: &str,
@@ -173,10 +232,20 @@ async fn proxy<'a>(
     path: OwnedObjectPath,
     interface: &str,
 ) -> zbus::Result<Proxy<'a>> {
+    proxy_to(bus, BUS, path, interface).await
+}
+
+/// An object of the service `name`, by one of its own interfaces.
+pub(super) async fn proxy_to<'a>(
+    bus: &Connection,
+    name: &'static str,
+    path: OwnedObjectPath,
+    interface: &str,
+) -> zbus::Result<Proxy<'a>> {
     zbus::proxy::Builder::new(bus)
-        .destination(BUS)?
+        .destination(name)?
         .path(path)?
-        .interface(format!("{BUS}.{interface}"))?
+        .interface(format!("{name}.{interface}"))?
         .cache_properties(CacheProperties::No)
         .build()
         .await

@@ -148,6 +148,7 @@ fn observed(seen: &[PodSeen]) -> Observed {
         images: Reading::Known(BTreeMap::new()),
         stored_revisions: Reading::Known(BTreeMap::<CheckpointId, BTreeMap<_, _>>::new()),
         operations: Reading::Known(rekindle::core::operation::OperationsView::default()),
+        hold: Reading::Known(None),
     }
 }
 

@@ -92,6 +92,7 @@ impl Served {
             published: receiver,
             revisions: Arc::new(Revisions::new(dir.path().join("state"))),
             backups: door,
+            recovery: rekindle::daemon::recovery::Door::new().0,
         };
         let limits = Limits {
             request_limit_bytes: 64 * 1024,

@@ -46,7 +46,6 @@ impl Daemon {
     }
 
     /// A new daemon in the directory of one that has ended.
-    #[cfg(feature = "failpoints")]
     pub(crate) fn again(mut self, lines: &str) -> Self {
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
         Self::start(dir, lines)

@@ -7,6 +7,18 @@
     reason = "tests are named for what they show, and fail by panicking"
 )]
 
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+
 mod activation;
 mod alerts;
 mod api;
@@ -35,7 +47,6 @@ mod cli_disk;
 mod config;
 mod config_backup;
 mod daemon;
-#[cfg(feature = "failpoints")]
 mod daemon_kills;
 mod doctor;
 mod doctor_cli;
@@ -43,22 +54,20 @@ mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;
-#[cfg(feature = "failpoints")]
 mod failpoints;
-#[cfg(feature = "failpoints")]
 mod failpoints_backup;
-#[cfg(feature = "failpoints")]
 mod failpoints_backup_power;
-#[cfg(feature = "failpoints")]
 mod failpoints_cleanup;
-#[cfg(feature = "failpoints")]
+mod failpoints_guard;
 mod failpoints_power;
-#[cfg(feature = "failpoints")]
 mod failpoints_prune;
-#[cfg(feature = "failpoints")]
 mod failpoints_recover;
-#[cfg(feature = "failpoints")]
+mod failpoints_reports;
 mod failpoints_start;
+mod guard_files;
+mod guard_learn;
+mod guard_restore;
+mod guard_world;
 mod handing_over;
 mod high_water;
 mod holding_back;
@@ -77,6 +86,8 @@ mod manifests_dir;
 mod manifests_watch;
 mod metrics;
 mod operation;
+mod operator_hold;
+mod operator_hold_cli;
 mod peer;
 mod probe;
 mod properties;
@@ -94,6 +105,15 @@ mod recover_properties;
 mod recover_samples;
 mod recover_select;
 mod recover_tree;
+mod recovery_cli;
+mod recovery_course;
+mod recovery_etcd;
+mod recovery_hygiene;
+mod recovery_page;
+mod recovery_plan;
+mod recovery_reports;
+mod recovery_samples;
+mod recovery_told;
 mod removing;
 mod run;
 mod signals;
@@ -109,4 +129,5 @@ mod store_samples;
 mod store_state;
 mod tidy;
 mod units;
+mod wall;
 mod world;

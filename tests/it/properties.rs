@@ -12,6 +12,8 @@ use rekindle::core::report::State;
 
 use crate::world::{API, KCM, World, copy, id, parent_name, pod, revision, seen, silent};
 
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// One thing that happens to the node.
 #[derive(Debug, Clone)]
 enum Event {
@@ -26,6 +28,7 @@ enum Event {
     Engine(u8),
     NewContent(char),
     Operation(u8),
+    Hold(u8),
     Reboot,
 }
 
@@ -49,6 +52,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0u8..4).prop_map(Event::Engine),
         1 => prop_oneof![Just('a'), Just('b'), Just('c')].prop_map(Event::NewContent),
         2 => (0u8..4).prop_map(Event::Operation),
+        2 => (0u8..3).prop_map(Event::Hold),
         1 => Just(Event::Reboot),
     ]
 }
@@ -145,6 +149,13 @@ fn happen(world: &mut World, event: &Event) {
                 _ => started(OperationKind::Cleanup),
             };
         }
+        Event::Hold(which) => {
+            world.observed.hold = match which {
+                0 => Reading::Known(None),
+                1 => silent(UnseenKind::Unreadable),
+                _ => Reading::Known(Some(crate::operator_hold::until(world.now.after(MINUTE)))),
+            };
+        }
         Event::Reboot => {
             world.observed.boot_id.push('+');
             world.observed.runtime = Reading::Known(RuntimeView::default());
@@ -231,13 +242,16 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_begun_while_an_operation_may_have_the_node(
+    fn nothing_is_begun_while_an_operation_or_an_operator_may_have_the_node(
         events in proptest::collection::vec(event(), 1..60),
     ) {
         let mut world = World::learned(&[API, KCM]);
         for event in &events {
             happen(&mut world, event);
-            let free = world.observed.operations == Reading::Known(OperationsView::default());
+            let free = world.observed.operations == Reading::Known(OperationsView::default())
+                && world.observed.hold.known().is_some_and(|hold| {
+                    hold.as_ref().is_none_or(|hold| hold.is_over(world.now))
+                });
             for action in act(&mut world) {
                 let begins = matches!(
                     action,
@@ -264,6 +278,7 @@ proptest! {
         }
         happen(&mut world, &Event::ManifestsAnswer);
         happen(&mut world, &Event::Operation(0));
+        happen(&mut world, &Event::Hold(0));
         world.observed.runtime = Reading::Known(RuntimeView::default());
         world.observed.engine = Reading::Known(EngineView::default());
         happen(&mut world, &Event::ApiAnswers { api: false, kcm: false, lists: 1 });

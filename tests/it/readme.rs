@@ -2,7 +2,7 @@
 
 use rekindle::cli::exit::Exit;
 use rekindle::config::keys;
-use rekindle::metrics::{OCCASIONAL, TABLE};
+use rekindle::metrics::rows as metrics;
 
 fn readme() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -33,9 +33,7 @@ fn configuration_table() {
 
 #[test]
 fn metrics_table() {
-    let expected: Vec<String> = TABLE
-        .iter()
-        .chain(&OCCASIONAL)
+    let expected: Vec<String> = metrics()
         .map(|(name, labels, meaning)| format!("| `{name}` | {labels} | {meaning} |"))
         .collect();
     assert_eq!(rows("Metrics"), expected, "\n{}", expected.join("\n"));

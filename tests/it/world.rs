@@ -100,6 +100,7 @@ impl World {
                 images: Reading::Known(BTreeMap::new()),
                 stored_revisions: Reading::Known(BTreeMap::new()),
                 operations: Reading::Known(OperationsView::default()),
+                hold: Reading::Known(None),
             },
             stored: Stored::default(),
             policy: policy(),

@@ -341,7 +341,7 @@ fn new_members(number: usize, existing: bool) -> Vec<Member> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's own files")]
-fn certificates(dir: &Path) {
+pub fn certificates(dir: &Path) {
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     };

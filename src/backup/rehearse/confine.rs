@@ -29,6 +29,11 @@ pub(super) struct Confinement {
 impl Confinement {
     /// Tries what there is.
     pub(super) async fn probe(limits: &Limits) -> Self {
+        Self::probe_with(limits, true).await
+    }
+
+    /// Tries what there is. `behind`: everything else on this node goes first.
+    pub(super) async fn probe_with(limits: &Limits, behind: bool) -> Self {
         let mut it = Self {
             memory_bytes: limits.memory_bytes,
             ..Self::default()
@@ -38,6 +43,10 @@ impl Confinement {
         it.add("death with us", &["setpriv", "--pdeathsig", "KILL"])
             .await;
         let memory = format!("MemoryMax={}", limits.memory_bytes);
+        let (weight, io_weight) = match behind {
+            true => ("CPUWeight=10", "IOWeight=10"),
+            false => ("CPUWeight=100", "IOWeight=100"),
+        };
         let scope = [
             "systemd-run",
             "--scope",
@@ -48,9 +57,9 @@ impl Confinement {
             "--property",
             "MemorySwapMax=0",
             "--property",
-            "CPUWeight=10",
+            weight,
             "--property",
-            "IOWeight=10",
+            io_weight,
             "--",
         ];
         let systemd = Path::new("/run/systemd/system").is_dir();
@@ -59,6 +68,9 @@ impl Confinement {
             it.add("a limit of memory", &["prlimit", &data]).await;
         }
         it.add("a network namespace", &["unshare", "--net"]).await;
+        if !behind {
+            return it;
+        }
         it.add(
             "being killed first for memory",
             &["choom", "-n", "1000", "--"],

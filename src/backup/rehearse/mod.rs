@@ -21,6 +21,7 @@ mod client;
 mod confine;
 mod encrypted;
 mod error;
+mod quarantine;
 mod restore;
 mod scratch;
 mod server;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::RehearseError;
+pub use self::quarantine::{Quarantine, QuarantineError, Ways};
 pub use self::scratch::sweep;
 pub use self::steps::rehearse;
 pub use self::tools::Tools;

@@ -25,7 +25,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts `etcd` on what was restored.
+    /// Starts `etcd` on what was restored, with further `flags`.
     ///
     /// Its addresses are file names in its working directory: a URL of etcd 3.4 cannot hold a
     /// path, and needs something like a port (`pkg/types/urls.go`, `embed/config.go`).
@@ -33,6 +33,7 @@ impl Server {
         etcd: &Path,
         (scratch, confinement): (&Scratch, &Confinement),
         token: &str,
+        flags: &[&str],
     ) -> Result<Self, Stop> {
         let mut command = confinement.command(etcd);
         command
@@ -43,7 +44,8 @@ impl Server {
             .arg("--listen-peer-urls=unix://peer:1")
             .arg(format!("--initial-advertise-peer-urls={PEER}"))
             .arg(format!("--initial-cluster={NAME}={PEER}"))
-            .arg(format!("--initial-cluster-token={token}"));
+            .arg(format!("--initial-cluster-token={token}"))
+            .args(flags);
         let child = Child::start(command, "etcd", scratch.path(), confinement.memory_bytes)?;
         hit("rehearse.etcd-started");
         Ok(Self { child })

@@ -115,7 +115,7 @@ async fn steps(
         tool.display()
     ));
 
-    let mut etcd = Server::start(&tools.etcd, confined, &token)?;
+    let mut etcd = Server::start(&tools.etcd, confined, &token, &[])?;
     let read = read(request, &mut etcd, scratch, &expected, &mut keys, progress).await;
     etcd.stop().await;
     let (census, database_bytes) = read?;

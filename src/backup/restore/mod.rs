@@ -73,6 +73,8 @@ pub struct Plan {
     pub tool: Tool,
     /// Revision of the snapshot.
     pub revision: i64,
+    /// Live keys of the snapshot, an upper bound where a remark says so.
+    pub live_keys: u64,
     /// How the revision is raised; `None`: not at all.
     pub bump: Option<Bump>,
     /// The member, every default filled in.
@@ -129,6 +131,7 @@ pub fn plan(wanted: Wanted<'_>, progress: &Progress) -> Result<Plan, RestoreErro
         data_dir: place.target().to_owned(),
         tool,
         revision: looked.revision,
+        live_keys: looked.live_keys,
         bump,
         member,
         signed_by: looked.signed_by,

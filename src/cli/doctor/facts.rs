@@ -44,6 +44,24 @@ pub(super) fn operations(settings: &Settings) -> Vec<Finding> {
     }
 }
 
+/// The finding on an operator's hold, where there is one: nothing is protected meanwhile.
+pub(super) fn hold(settings: &Settings) -> Option<Finding> {
+    match crate::daemon::hold::seen(settings) {
+        Reading::Known(None) => None,
+        Reading::Known(Some(hold)) => Some(
+            Finding::new("hold", Severity::Warn, hold.said())
+                .since(Some(hold.began))
+                .hint("it ends by itself; `rekindle hold --release` ends it now"),
+        ),
+        Reading::Unknown(unseen) => Some(
+            Finding::new("hold", Severity::Fail, unseen.detail).hint(
+                "run it as root; meanwhile the daemon starts and removes nothing; `rekindle hold \
+                 --release` moves a damaged hold aside",
+            ),
+        ),
+    }
+}
+
 /// The findings on backups.
 pub(super) fn backups(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     let found = match look(settings) {

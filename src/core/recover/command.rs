@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Container;
 
 /// Every word, those of a script each by itself.
-pub(super) fn words(container: &Container) -> impl Iterator<Item = &str> {
+pub(crate) fn words(container: &Container) -> impl Iterator<Item = &str> {
     let all = container.command.iter().chain(&container.args).flatten();
     all.flat_map(|word| pieces(word))
         .map(|word| word.trim_matches(QUOTES))
@@ -26,13 +26,13 @@ fn is_script(word: &str) -> bool {
 }
 
 /// The container's flags are in a script that a shell runs.
-pub(super) fn is_wrapped(container: &Container) -> bool {
+pub(crate) fn is_wrapped(container: &Container) -> bool {
     let all = container.command.iter().chain(&container.args).flatten();
     all.into_iter().any(|word| is_script(word))
 }
 
 /// The flags of `container` with their values, in order. Flags without a value have an empty one.
-pub(super) fn flags(container: &Container) -> Vec<(String, String)> {
+pub(crate) fn flags(container: &Container) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut open = false;
     for word in words(container) {
@@ -52,7 +52,7 @@ pub(super) fn flags(container: &Container) -> Vec<(String, String)> {
 }
 
 /// The last value of `--name`: with flags that are given twice, the later one is in force.
-pub(super) fn flag(container: &Container, name: &str) -> Option<String> {
+pub(crate) fn flag(container: &Container, name: &str) -> Option<String> {
     let all = flags(container).into_iter().rev();
     all.into_iter()
         .find(|(flag, _)| flag == name)
@@ -61,7 +61,7 @@ pub(super) fn flag(container: &Container, name: &str) -> Option<String> {
 
 /// Gives every `--name` the value that `new` makes of its old one; `None` leaves it. Returns the
 /// pairs that were changed.
-pub(super) fn change(
+pub(crate) fn change(
     container: &mut Container,
     name: &str,
     new: impl Fn(&str) -> Option<String>,
@@ -117,7 +117,7 @@ fn change_script(
 /// Puts `flag` behind all others: to `args` where there are any, else to `command`. A command must
 /// not begin to exist by this, since it would replace the image's own; false where there is no
 /// list to put it to, or a shell would get it instead of the program.
-pub(super) fn append(container: &mut Container, flag: &str) -> bool {
+pub(crate) fn append(container: &mut Container, flag: &str) -> bool {
     if is_wrapped(container) {
         return false;
     }

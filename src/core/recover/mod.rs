@@ -6,7 +6,7 @@
 //! of the same parts as a checkpoint, [`plan`] is the result.
 
 mod addresses;
-mod command;
+pub(crate) mod command;
 pub mod component;
 pub mod found;
 mod kubeconfig;

@@ -6,9 +6,7 @@ use super::part::Part;
 use crate::core::time::Moment;
 
 /// What is lost.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// No API server serves anywhere we can ask, etcd does.
@@ -46,6 +44,21 @@ impl Loss {
             Self::EtcdMember => "etcd-member",
             Self::EtcdQuorum => "etcd-quorum",
             Self::Everything => "everything",
+        }
+    }
+}
+
+impl Loss {
+    /// For people: `all API servers`.
+    #[must_use]
+    pub fn said(self) -> &'static str {
+        match self {
+            Self::ApiServers => "all API servers",
+            Self::Schedulers => "all schedulers",
+            Self::ControllerManagers => "all controller managers",
+            Self::EtcdMember => "this node's etcd member",
+            Self::EtcdQuorum => "etcd's quorum",
+            Self::Everything => "etcd and all API servers",
         }
     }
 }

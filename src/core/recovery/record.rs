@@ -39,6 +39,32 @@ pub struct Record {
     pub lost_seconds: Option<u64>,
     /// Where what was moved aside is.
     pub moved_aside: Vec<String>,
+    /// What was cleared up afterwards, and what was left.
+    #[serde(default)]
+    pub hygiene: Vec<Finding>,
+}
+
+/// One thing that is stale after a restore, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The kind, as in the key `recovery.hygiene`.
+    pub kind: String,
+    /// What is stale and why, one sentence.
+    pub what: String,
+    /// What became of it.
+    pub end: Ending,
+}
+
+/// What became of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It is to be cleared up.
+    Planned,
+    /// It was cleared up.
+    Done,
+    /// It was left as it is: why.
+    Left(String),
 }
 
 /// Who began a recovery.
@@ -52,6 +78,17 @@ pub enum Trigger {
         /// The user id on the socket.
         uid: u32,
     },
+}
+
+impl Trigger {
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match self {
+            Self::Automatic => "by itself".to_owned(),
+            Self::Operator { uid } => format!("by an operator (user id {uid})"),
+        }
+    }
 }
 
 /// A phase of a recovery.
@@ -90,4 +127,40 @@ pub enum Outcome {
     Failed(String),
     /// An operator ended it.
     Abandoned(String),
+}
+
+impl Outcome {
+    /// The words of all outcomes, used as metric labels.
+    pub const WORDS: [&str; 4] = ["recovered", "unneeded", "failed", "abandoned"];
+
+    /// The word shown to people and used as a metric label.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Unneeded => "unneeded",
+            Self::Failed(_) => "failed",
+            Self::Abandoned(_) => "abandoned",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        match self {
+            Self::Recovered => "the control plane is back".to_owned(),
+            Self::Unneeded => "the control plane came back by itself".to_owned(),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Abandoned(why) => format!("abandoned: {why}"),
+        }
+    }
+
+    /// Why it failed or was ended.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Recovered | Self::Unneeded => None,
+            Self::Failed(why) | Self::Abandoned(why) => Some(why),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! expired, what does not hold yet, and whether the API server's names this host. With the key of
 //! the authority among what was found, leaves can be issued anew.
 
+pub mod expiry;
 mod held;
 mod issue;
 

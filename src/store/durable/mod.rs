@@ -29,8 +29,8 @@ pub use self::copy::copy_in;
 pub use self::error::DurableError;
 pub use self::fresh::write_new_in;
 pub use self::parts::PartialFile;
-pub use self::stream::{DurableFile, nameless, own, settle};
-pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, write_tree};
+pub use self::stream::{DurableFile, append_in, cut_in, nameless, own, settle};
+pub use self::tree::{Tree, TreeDir, TreeFile, new_dir, own_tree, write_tree};
 use super::dir::{Dir, is_name};
 use crate::failpoints::hit;
 

@@ -4,12 +4,15 @@
 //! whole and on the disk. What a kill leaves is a temporary name, for [`super::sweep`]. Also here:
 //! files for the length of one piece of work, which have no name at all.
 
+mod append;
+
 use std::fs::File;
 use std::io::{self, Write};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+pub use self::append::{append_in, cut_in};
 use super::behind::Behind;
 use super::{
     Attributes, Dir, DurableError, named, rename, set_attributes, sync, sync_file, temporary_file,

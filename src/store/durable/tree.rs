@@ -6,7 +6,7 @@ use super::{
     sync, temporary_name,
 };
 use crate::failpoints::hit;
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 
 /// What to build.
 #[derive(Debug)]
@@ -130,4 +130,26 @@ fn split<'p>(top: &Dir, path: &'p str) -> Result<(Dir, &'p str), DurableError> {
         Some((parent, name)) => Ok((top.walk(parent)?, name)),
         None => Ok((top.walk("")?, path)),
     }
+}
+
+/// Gives everything in `dir` that another program made to a user and a group; links are not
+/// followed.
+///
+/// # Errors
+/// Where something cannot be listed or given.
+pub fn own_tree(dir: &Dir, uid: u32, gid: u32) -> Result<(), DurableError> {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    for name in dir.names()? {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let given = rustix::fs::chownat(dir.fd(), &name, Some(user), Some(group), flags);
+        given.map_err(|errno| DurableError::Attributes {
+            path: dir.path().join(&name),
+            source: errno.into(),
+        })?;
+        let mode = dir.stat(&name)?.map(|stat| stat.st_mode);
+        if mode.map(FileType::from_raw_mode) == Some(FileType::Directory) {
+            own_tree(&dir.sub(&name)?, uid, gid)?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,103 @@
+//! `rekindle recovery-mode plan`: every way back, with its cost and what stands in it.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::api::wire::Plans;
+use crate::cli::ask::{Places, wait_for};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{Out, clean};
+use crate::cli::{Format, Global};
+use crate::core::recovery::plan::{Plan, RungPlan};
+use crate::core::recovery::rung::Rung;
+
+/// Shown below `--help`.
+pub const EXAMPLES: &str = "\
+Changes nothing. While nothing is lost it tells what would be done if it were lost now. Exit code 1
+where no way is open.
+
+Examples:
+  rekindle recovery-mode plan
+  rekindle recovery-mode plan --from backup
+  rekindle recovery-mode plan -o json | jq '.plans[0].chosen'";
+
+/// Options of `recovery-mode plan`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// As if an operator asked for this way
+    #[arg(long, value_name = "RUNG", value_parser = super::rung)]
+    from: Option<Rung>,
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Asks and tells.
+///
+/// # Errors
+/// Exit code 3 where the daemon does not answer.
+pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
+    let places = Places::of(global)?;
+    let target = match options.from {
+        None => "/v1/recovery-mode/plan".to_owned(),
+        Some(from) => format!("/v1/recovery-mode/plan?from={}", from.word()),
+    };
+    let asked = wait_for(places.get::<Plans>(&target, Duration::from_secs(30)))?;
+    let Plans { plans } = asked?;
+    match options.output {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&Plans {
+                plans: plans.clone(),
+            });
+            out.data(text.map_err(|error| Failure::of(Exit::No, &error))? + "\n")?;
+        }
+        Format::Table => {
+            let told: Vec<String> = plans.iter().map(text).collect();
+            out.data(told.join("\n"))?;
+        }
+    }
+    Ok(if plans.iter().all(Plan::has_way) {
+        Exit::Done
+    } else {
+        Exit::No
+    })
+}
+
+/// One plan for people.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let mut text = match plan.chosen {
+        Some(rung) => format!("{}: {rung}\n", plan.loss.word()),
+        None if plan.has_way() => format!("{}: waits for an operator\n", plan.loss.word()),
+        None => format!("{}: NO WAY BACK\n", plan.loss.word()),
+    };
+    for way in &plan.rungs {
+        let mark = if plan.chosen == Some(way.rung) { '>' } else { ' ' };
+        let _ = writeln!(
+            text,
+            " {mark} {:<24} loses {}, about {} s",
+            way.rung.word(),
+            clean(&way.loses),
+            way.takes_seconds
+        );
+        for (label, lines) in lines(way) {
+            for line in lines {
+                let _ = writeln!(text, "     {label}{}", clean(line));
+            }
+        }
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(text, "   warning: {}", clean(warning));
+    }
+    text
+}
+
+fn lines(way: &RungPlan) -> [(&'static str, &Vec<String>); 3] {
+    [
+        ("with: ", &way.with),
+        ("blocked: ", &way.blockers),
+        ("asks: ", &way.asks),
+    ]
+}

@@ -1,0 +1,238 @@
+//! Each way back: out of which losses it leads, what it needs, what it costs.
+
+use jiff::Timestamp;
+
+use super::loss::Loss;
+use super::part::Part;
+use super::plan::{Asked, RungPlan};
+use super::resources::{Data, Resources, Restartable};
+use super::rung::Rung;
+use crate::core::reading::Reading;
+
+/// A restore reads and writes so many bytes in a second, at the least: a slow disk.
+const BYTES_A_SECOND: u64 = 50 << 20; // 50 MiB
+
+/// The ways that lead out of a loss, in the order in which they are tried.
+#[must_use]
+pub fn ways_out_of(loss: Loss) -> Vec<Rung> {
+    match loss {
+        Loss::ApiServers | Loss::Schedulers | Loss::ControllerManagers => vec![
+            Rung::Checkpoints,
+            Rung::Restart,
+            Rung::StaticPods,
+            Rung::TemporaryControlPlane,
+        ],
+        Loss::EtcdMember => vec![Rung::Restart, Rung::StaticPods, Rung::ReplaceMember],
+        Loss::EtcdQuorum | Loss::Everything => vec![
+            Rung::Restart,
+            Rung::StaticPods,
+            Rung::DataDirectory,
+            Rung::Backup,
+        ],
+    }
+}
+
+/// The parts that a loss is about.
+#[must_use]
+pub fn parts_of(loss: Loss) -> Vec<Part> {
+    match loss {
+        Loss::ApiServers => vec![Part::ApiServer],
+        Loss::Schedulers => vec![Part::Scheduler],
+        Loss::ControllerManagers => vec![Part::ControllerManager],
+        Loss::EtcdMember | Loss::EtcdQuorum => vec![Part::Etcd],
+        Loss::Everything => vec![Part::Etcd, Part::ApiServer],
+    }
+}
+
+/// Describes one way.
+#[must_use]
+pub fn describe(
+    rung: Rung,
+    loss: Loss,
+    resources: &Resources,
+    asked: Option<&Asked>,
+    now: Timestamp,
+) -> RungPlan {
+    let mut way = RungPlan {
+        rung,
+        loses: "nothing".to_owned(),
+        loses_seconds: Some(0),
+        takes_seconds: 0,
+        with: Vec::new(),
+        blockers: resources.blockers.clone(),
+        asks: Vec::new(),
+    };
+    match rung {
+        Rung::Checkpoints => checkpoints(&mut way, loss, resources),
+        Rung::Restart => {
+            restart(&mut way, loss, resources);
+        }
+        Rung::StaticPods => static_pods(&mut way, loss, resources),
+        Rung::TemporaryControlPlane => {
+            way.takes_seconds = 60;
+            if let Err(why) = &resources.administrator {
+                way.blockers.push(why.clone());
+            }
+        }
+        Rung::ReplaceMember => {
+            way.takes_seconds = 60;
+            home(&mut way, resources);
+        }
+        Rung::DataDirectory => data_directory(&mut way, resources),
+        Rung::Backup => backup(&mut way, resources, asked, now),
+    }
+    way
+}
+
+fn checkpoints(way: &mut RungPlan, loss: Loss, resources: &Resources) {
+    way.takes_seconds = 15;
+    let Reading::Known(known) = &resources.checkpoints else {
+        way.blockers
+            .push("which checkpoints there are is not known".to_owned());
+        return;
+    };
+    for part in parts_of(loss) {
+        match known.get(&part) {
+            Some(blockers) if blockers.is_empty() => {
+                way.with.push(format!("a checkpoint of {part}"));
+            }
+            Some(blockers) => way.blockers.extend(blockers.iter().cloned()),
+            None => way.blockers.push(format!("no checkpoint of {part} is here")),
+        }
+    }
+}
+
+fn restart(way: &mut RungPlan, loss: Loss, resources: &Resources) {
+    way.takes_seconds = 20;
+    let parts = parts_of(loss);
+    let found = parts
+        .iter()
+        .filter_map(|part| Some((part, resources.restartable.get(part)?)));
+    way.with.extend(found.map(|(part, what)| match what {
+        Restartable::Container { pod, .. } => {
+            format!("{part} of {pod} is stopped; the kubelet starts it again")
+        }
+        Restartable::Unit(unit) => format!("{unit} is started again"),
+    }));
+    if way.with.is_empty() {
+        way.blockers
+            .push("nothing of it runs here that could be restarted".to_owned());
+    }
+}
+
+fn static_pods(way: &mut RungPlan, loss: Loss, resources: &Resources) {
+    way.takes_seconds = 25;
+    let Reading::Known(copies) = &resources.copies else {
+        way.blockers
+            .push("which copies of static manifests there are is not known".to_owned());
+        return;
+    };
+    for part in parts_of(loss) {
+        match (resources.put_back.get(&part), copies.get(&part)) {
+            (Some(restore), _) => way.with.push(restore.why.clone()),
+            (None, Some(_)) => {}
+            (None, None) => way
+                .blockers
+                .push(format!("no static manifest of {part} is kept here")),
+        }
+    }
+    if way.with.is_empty() {
+        way.blockers.extend(resources.not_put_back.iter().cloned());
+    }
+    if way.with.is_empty() && way.blockers.is_empty() {
+        way.blockers
+            .push("the static manifests are as they were when it last served".to_owned());
+    }
+}
+
+/// What every change of etcd needs.
+fn home(way: &mut RungPlan, resources: &Resources) {
+    match &resources.etcd_home {
+        Ok(home) => way.with.push(format!("etcd runs here as {home}")),
+        Err(why) => way.blockers.push(why.clone()),
+    }
+}
+
+fn restore(way: &mut RungPlan, resources: &Resources, bytes: u64, times: u64) {
+    home(way, resources);
+    match &resources.tool {
+        Ok(tool) => way.with.push(tool.clone()),
+        Err(why) => way.blockers.push(why.clone()),
+    }
+    let needed = bytes.saturating_mul(times);
+    match &resources.free_bytes {
+        Reading::Known(free) if *free < needed => way.blockers.push(format!(
+            "it needs {} MiB beside etcd's data directory, and {} MiB are free",
+            needed >> 20,
+            free >> 20
+        )),
+        Reading::Known(_) => {}
+        Reading::Unknown(unseen) => way
+            .blockers
+            .push(format!("how much room there is is not known: {}", unseen.detail)),
+    }
+    way.takes_seconds = 30 + needed / BYTES_A_SECOND;
+}
+
+fn data_directory(way: &mut RungPlan, resources: &Resources) {
+    "at most what this member had not written down".clone_into(&mut way.loses);
+    let bytes = match &resources.data {
+        Reading::Known(Data::Present(bytes)) => *bytes,
+        Reading::Known(Data::Absent) => {
+            way.blockers.push("there is no data directory of etcd here".to_owned());
+            0
+        }
+        Reading::Known(Data::Damaged(why)) => {
+            way.blockers.push(format!("its database is damaged: {why}"));
+            0
+        }
+        Reading::Unknown(unseen) => {
+            way.blockers
+                .push(format!("etcd's data directory cannot be read: {}", unseen.detail));
+            0
+        }
+    };
+    restore(way, resources, bytes, 3);
+}
+
+fn backup(way: &mut RungPlan, resources: &Resources, asked: Option<&Asked>, now: Timestamp) {
+    if let Some(source) = asked.and_then(|asked| asked.source.as_ref()) {
+        way.with.push(format!("backup {source}, as asked for"));
+        "what came after it".clone_into(&mut way.loses);
+        // How old it is, is known to who asks for it.
+        way.loses_seconds = asked.map(|asked| asked.allow_loss_seconds);
+        restore(way, resources, 0, 2);
+        return;
+    }
+    let bytes = match &resources.backup {
+        Reading::Known(Some(backup)) => {
+            let age = backup.age(now);
+            let proven = if backup.proven { "rehearsed" } else { "verified" };
+            way.with.push(format!("backup {}, {proven}", backup.id));
+            way.loses = format!("the last {}", told(age.as_secs()));
+            way.loses_seconds = Some(age.as_secs());
+            backup.bytes
+        }
+        Reading::Known(None) => {
+            way.loses_seconds = None;
+            way.blockers.push("there is no verified backup on this node".to_owned());
+            0
+        }
+        Reading::Unknown(unseen) => {
+            way.loses_seconds = None;
+            way.blockers
+                .push(format!("the backups cannot be read: {}", unseen.detail));
+            0
+        }
+    };
+    restore(way, resources, bytes, 2);
+}
+
+/// A time for people.
+fn told(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}

@@ -1,0 +1,229 @@
+//! A recovery from its first line in the journal to its last: begun, gone on with step by step,
+//! ended. Nothing is done that is not written down before.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::jobs::{Job, News};
+use super::reporting;
+use super::task::Task;
+use crate::core::recovery::course::{self, Next, Position};
+use crate::core::recovery::evidence::Evidence;
+use crate::core::recovery::journal::{Act, Beginning, Journal};
+use crate::core::recovery::loss::{Assessment, Condition};
+use crate::core::recovery::memory::Memory;
+use crate::core::recovery::plan::{Asked, Plan};
+use crate::core::recovery::record::Outcome;
+use crate::core::recovery::resources::Resources;
+use crate::core::recovery::rung::Rung;
+use crate::daemon::clock;
+use crate::failpoints::hit;
+use crate::store::chain;
+
+impl Task {
+    /// A recovery begins: its journal first.
+    pub(super) async fn begin(
+        &mut self,
+        plan: &Plan,
+        rung: Rung,
+        evidence: Vec<String>,
+        asked: Option<Asked>,
+        suspected: Duration,
+    ) {
+        let wall = clock::wall();
+        let automatic = asked.is_none();
+        let suspected_at = wall.checked_sub(suspected).unwrap_or(wall);
+        let journal = Journal::begin(Beginning {
+            id: format!("{}-{}", wall.strftime("%Y%m%dT%H%M%SZ"), self.settings.node.name),
+            node: &self.settings.node.name,
+            losses: vec![plan.loss],
+            evidence,
+            plan,
+            rung,
+            asked,
+            suspected_at,
+            wall,
+            boot_id: &self.boot_id,
+        });
+        if automatic {
+            let period = self.settings.recovery.policy.period;
+            self.standing.began.retain(|began| {
+                crate::core::backup::report::age(*began, wall) < period
+            });
+            self.standing.began.push(wall);
+            self.remember().await;
+        } else if self.standing.latched.take().is_some() {
+            self.remember().await;
+        }
+        warn!(
+            recovery = journal.record.id,
+            loss = plan.loss.word(),
+            rung = rung.word(),
+            "the control plane is lost: recovery begins"
+        );
+        self.journal = Some(journal);
+        if self.record().await
+            && let Some(journal) = &self.journal
+        {
+            self.told.begun(&self.settings, &journal.record).await;
+        }
+    }
+
+    /// One step of the recovery that is under way.
+    pub(super) async fn go_on(
+        &mut self,
+        evidence: &Evidence,
+        assessment: &Assessment,
+        plan: Option<&Plan>,
+        found: &Resources,
+    ) {
+        let (now, wall) = (clock::now(), clock::wall());
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        reporting::availability(journal, evidence, wall);
+        let well = assessment.losses.is_empty()
+            && matches!(assessment.condition, Condition::Healthy | Condition::Degraded);
+        if well != journal.well_since.is_some() {
+            journal.well_since = well.then_some(now);
+        }
+        // Cut off in the middle of an act: it is done again.
+        if let Some(outcome) = journal.record.outcome.clone() {
+            // Cut off after its last line: the report is written again.
+            self.end(outcome).await;
+            return;
+        }
+        if let Some(act) = journal.doing.clone()
+            && act != Act::Checkpoints
+            && self.job.is_none()
+        {
+            self.job = Some(Job::spawn(&act, journal, &self.settings));
+        }
+        let next = course::next(&Position {
+            journal,
+            assessment,
+            plan,
+            resources: found,
+            policy: &self.settings.recovery.policy,
+            lasts: lasts(journal, wall),
+            now,
+        });
+        match next {
+            Next::Do(act) => {
+                journal.start(act.clone(), now, wall);
+                info!(recovery = journal.record.id, act = act.words(), "recovery");
+                // Nothing is done that is not written down.
+                if self.record().await
+                    && act != Act::Checkpoints
+                    && let Some(journal) = &self.journal
+                {
+                    self.job = Some(Job::spawn(&act, journal, &self.settings));
+                }
+            }
+            Next::GiveUp(why) => {
+                journal.end(Err(why), now, wall);
+                self.record().await;
+            }
+            Next::Fruitless(rung, why) => {
+                journal.event(&format!("{rung}: {why}"), None, wall);
+                journal.tried.push((rung, why));
+                self.record().await;
+            }
+            Next::Wait(waits, _) => reporting::waiting(journal, &waits),
+            Next::End(outcome) => self.end(outcome).await,
+        }
+    }
+
+    /// News of what is under way.
+    pub(super) async fn hear(&mut self, news: News) {
+        let (now, wall) = (clock::now(), clock::wall());
+        let Some(journal) = &mut self.journal else {
+            self.job = None;
+            return;
+        };
+        match news {
+            News::Line(line) => {
+                info!(recovery = journal.record.id, line, "recovery");
+                journal.event(&line, None, wall);
+                if let Some(phase) = journal.record.phases.last_mut() {
+                    phase.note = line;
+                }
+            }
+            News::Ended(ended) => {
+                self.job = None;
+                reporting::settle(journal, ended, now, wall);
+                hit("recovery.ended");
+                self.record().await;
+                self.resources = None;
+            }
+        }
+    }
+
+    async fn end(&mut self, outcome: Outcome) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        if journal.record.outcome.is_none() {
+            journal.close(outcome.clone(), clock::wall());
+        }
+        let record = journal.record.clone();
+        warn!(recovery = record.id, outcome = ?outcome, "recovery ended");
+        if let Outcome::Failed(why) = &outcome {
+            self.standing.latched = Some(format!("recovery {} failed: {why}", record.id));
+            self.remember().await;
+        }
+        if !self.record().await {
+            return;
+        }
+        hit("recovery.closing");
+        // The report first: a cut-off here writes it again.
+        if let Err(error) = self.told.ended(&self.settings, &record).await {
+            self.told.problems = vec![error];
+            return;
+        }
+        if let Some(current) = &mut self.current
+            && let Err(error) = current.clear()
+        {
+            self.told.problems = vec![chain(&error)];
+            return;
+        }
+        self.journal = None;
+        self.memory = Memory::default();
+    }
+
+    pub(super) async fn record(&mut self) -> bool {
+        let (Some(current), Some(journal)) = (&mut self.current, &self.journal) else {
+            return false;
+        };
+        hit("recovery.recording");
+        let written = current.record(journal);
+        hit("recovery.recorded");
+        self.written(written.map_err(|error| chain(&error)))
+    }
+
+    pub(super) async fn remember(&mut self) -> bool {
+        let Some(current) = &mut self.current else {
+            return false;
+        };
+        let written = current.remember(&self.standing);
+        self.written(written.map_err(|error| chain(&error)))
+    }
+
+    fn written(&mut self, written: Result<(), String>) -> bool {
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(error, "recovery is not written down: nothing is begun");
+                self.told.problems = vec![error];
+                false
+            }
+        }
+    }
+}
+
+/// How long a recovery lasts.
+fn lasts(journal: &Journal, wall: Timestamp) -> Duration {
+    crate::core::backup::report::age(journal.record.entered_at, wall)
+}

@@ -1,0 +1,210 @@
+//! What there is to recover with, looked at: backups, data directory, programs, room,
+//! certificates, kubeconfig. Looked at when a loss is seen, when a plan is asked for, and now and
+//! then for `status`: it costs some reads of the disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::guard::GuardView;
+use super::static_pods;
+use crate::backup::high_water;
+use crate::backup::restore::Tool;
+use crate::config::Settings;
+use crate::core::reading::{Reading, Unseen, UnseenKind};
+use crate::core::recovery::etcd_seen::{DataDir, EtcdHost};
+use crate::core::recovery::evidence::{Evidence, Instance, Owner, Run};
+use crate::core::recovery::loss::Loss;
+use crate::core::recovery::part::Part;
+use crate::core::recovery::resources::{Data, Expiry, OnHand, Resources, Restartable};
+use crate::core::report::{Report, State};
+use crate::daemon::backups::look::{free_bytes, look};
+use crate::daemon::execute::blocking;
+use crate::recover::certificates::expiry;
+use crate::recover::kubeconfig;
+use crate::recovery::etcd::home;
+use crate::store::chain;
+
+/// Where the program that restores is looked for when `PATH` is not set.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the disk says.
+struct OnDisk {
+    backup: Reading<Option<OnHand>>,
+    tool: Result<String, String>,
+    free: Reading<u64>,
+    administrator: Result<(), String>,
+    certificates: Vec<Expiry>,
+    high_water: Option<i64>,
+}
+
+/// Looks at everything.
+pub(super) async fn gather(
+    settings: &Arc<Settings>,
+    evidence: &Evidence,
+    report: &Report,
+    guarded: &GuardView,
+) -> Resources {
+    let given = Arc::clone(settings);
+    let disk = blocking(move || Ok(on_disk(&given))).await;
+    let disk = disk.unwrap_or_else(|why| {
+        let unseen = || Unseen::new(UnseenKind::Unreadable, why.clone());
+        OnDisk {
+            backup: Reading::Unknown(unseen()),
+            tool: Err(why.clone()),
+            free: Reading::Unknown(unseen()),
+            administrator: Err(why.clone()),
+            certificates: Vec::new(),
+            high_water: None,
+        }
+    });
+    let home = home::find(settings).await;
+    let home = home.map(|home| home.runs.said()).map_err(|error| chain(&error));
+    let mut blockers = Vec::new();
+    if let Some(unseen) = evidence.containers.unseen() {
+        blockers.push(format!("containerd is not known: {}", unseen.detail));
+    }
+    if let Some(unseen) = evidence.manifests.unseen() {
+        blockers.push(format!("the static pod directory is not known: {}", unseen.detail));
+    }
+    Resources {
+        checkpoints: checkpoints(evidence, report),
+        copies: static_pods::copies(guarded),
+        put_back: BTreeMap::new(),
+        not_put_back: Vec::new(),
+        restartable: restartable(evidence),
+        etcd_home: home,
+        data: data(evidence, disk.high_water),
+        backup: disk.backup,
+        tool: disk.tool,
+        free_bytes: disk.free,
+        administrator: disk.administrator,
+        certificates: disk.certificates,
+        blockers,
+    }
+}
+
+fn on_disk(settings: &Settings) -> OnDisk {
+    let backup = match look(settings) {
+        Ok(found) => Reading::Known(found.newest(|kept| kept.verified).map(|(kept, manifest)| {
+            OnHand {
+                id: kept.id.clone(),
+                taken_at: kept.taken_at,
+                bytes: manifest.content.database_bytes,
+                proven: kept.rehearsed,
+            }
+        })),
+        Err(error) => Reading::Unknown(Unseen::new(UnseenKind::Unreadable, error)),
+    };
+    let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
+    let tool = match Tool::find(settings.backup.etcdutl.as_deref(), &path) {
+        Ok(tool) if tool.bumps => Ok(format!("{} {}", tool.path.display(), tool.version)),
+        Ok(tool) => Err(format!(
+            "{} {} cannot raise the revision: etcdutl of etcd 3.5.10 or later can",
+            tool.path.display(),
+            tool.version
+        )),
+        Err(error) => Err(chain(&error)),
+    };
+    let free = match free_bytes(&settings.etcd_data_dir) {
+        Some(bytes) => Reading::Known(bytes),
+        None => Reading::Unknown(Unseen::new(
+            UnseenKind::Unreadable,
+            "its file system does not say",
+        )),
+    };
+    let certificates = expiry::ends_below(&settings.backup.pki_dir);
+    OnDisk {
+        backup,
+        tool,
+        free,
+        administrator: administrator(&settings.recovery.kubeconfig),
+        certificates: certificates
+            .into_iter()
+            .map(|(what, at)| Expiry { what, at })
+            .collect(),
+        high_water: high_water::read(&settings.paths.state_dir)
+            .ok()
+            .and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max()),
+    }
+}
+
+fn administrator(path: &Path) -> Result<(), String> {
+    kubeconfig::load(path)
+        .map(drop)
+        .map_err(|error| format!("recovery.kubeconfig: {}", chain(&error)))
+}
+
+/// Which checkpoints could be activated.
+fn checkpoints(evidence: &Evidence, report: &Report) -> Reading<BTreeMap<Part, Vec<String>>> {
+    let mut all: BTreeMap<Part, Vec<String>> = BTreeMap::new();
+    for seen in &evidence.checkpoints {
+        let mut blockers = Vec::new();
+        if !seen.good {
+            blockers.push(format!("checkpoint {}: {}", seen.id, seen.reason));
+        }
+        if seen.state == State::Refused {
+            blockers.push(format!("checkpoint {} is refused: {}", seen.id, seen.reason));
+        }
+        blockers.extend(
+            report
+                .missing_images
+                .iter()
+                .filter(|image| image.contains(seen.part.name()))
+                .map(|image| format!("image missing: {image}")),
+        );
+        all.insert(seen.part, blockers);
+    }
+    Reading::Known(all)
+}
+
+/// What runs here and could be started again.
+fn restartable(evidence: &Evidence) -> BTreeMap<Part, Restartable> {
+    let mut all = BTreeMap::new();
+    for part in Part::ALL {
+        let mut running = evidence
+            .running(part)
+            .filter(|it: &&Instance| it.owner == Owner::Kubelet && it.run == Run::Running);
+        if let Some(found) = running.next() {
+            all.insert(
+                part,
+                Restartable::Container {
+                    sandbox: found.sandbox.clone(),
+                    pod: found.name.clone(),
+                },
+            );
+        }
+    }
+    if let Some(EtcdHost::Unit { name, state }) = evidence.etcd.here.host.known()
+        && matches!(state.as_str(), "inactive" | "failed")
+    {
+        all.insert(Part::Etcd, Restartable::Unit(name.clone()));
+    }
+    all
+}
+
+fn data(evidence: &Evidence, high_water: Option<i64>) -> Reading<Data> {
+    // It serves as well as any, and what it serves is not what was there.
+    let own = evidence.etcd.statuses().find(|(door, _)| door.own);
+    if let (Some((_, status)), Some(seen)) = (own, high_water)
+        && status.revision < seen
+    {
+        return Reading::Known(Data::Damaged(format!(
+            "it is at revision {}, and this node has seen {seen}: what was there is gone",
+            status.revision
+        )));
+    }
+    evidence.etcd.here.data.map(|data| match data {
+        DataDir::Absent | DataDir::Empty => Data::Absent,
+        DataDir::Present { db_bytes, .. } => Data::Present(*db_bytes),
+        DataDir::Damaged(why) => Data::Damaged(why.clone()),
+    })
+}
+
+/// Losses that a plan is made for when nothing is lost.
+pub(super) const THOUGHT_OF: [Loss; 4] = [
+    Loss::Everything,
+    Loss::ApiServers,
+    Loss::ControllerManagers,
+    Loss::Schedulers,
+];

@@ -1,0 +1,147 @@
+//! The temporary control plane: an asset tree from the best source there is, and `start` of it.
+//! The same code as the commands `recover` and `start`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::acts::Order;
+use super::jobs::{Done, Ended};
+use crate::backup::signing::Trust;
+use crate::core::start::required::{DEFAULT, Required};
+use crate::daemon::backups::look::look;
+use crate::daemon::execute::blocking;
+use crate::recover::prepare::{self, Prepared, prepare};
+use crate::recover::tree::Place;
+use crate::recover::{Source, Want};
+use crate::recovery::current::PLACE;
+use crate::start::{self, Outcome};
+use crate::store::chain;
+
+/// Nothing goes forward for so long: given up.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Runs it to its end.
+pub(super) async fn run(order: &Order) -> Ended {
+    let settings = &order.settings;
+    let tree = settings
+        .paths
+        .state_dir
+        .join(PLACE)
+        .join(&order.id)
+        .join("assets");
+    let place = Place::of(&tree).map_err(|error| chain(&error))?;
+    // A run that was cut off has left it whole, or not at all.
+    if !place.is_there().map_err(|error| chain(&error))? {
+        let words = write(order, &place).await?;
+        order.say(&format!("the control plane's objects are read from {words}"));
+    }
+    let required = DEFAULT.iter().filter_map(|text| Required::parse(text).ok());
+    let options = start::Options {
+        asset_dir: Some(tree),
+        manifest_dir: None,
+        required: required.filter(|pod| !pod.is_the_predecessor()).collect(),
+        strict: false,
+        engine: None,
+        timeout: Some(TIMEOUT),
+        abort: false,
+        forget: Vec::new(),
+    };
+    let mut say = |line: &str| order.say(line);
+    let report = start::run(settings, &options, &mut say)
+        .await
+        .map_err(|error| chain(&error))?;
+    match report.outcome {
+        Outcome::Done | Outcome::Temporary => Ok(Done {
+            what: "the temporary control plane has done its work".to_owned(),
+            ..Done::default()
+        }),
+        Outcome::Interrupted => Err("interrupted".to_owned()),
+        Outcome::Aborted | Outcome::Nothing | Outcome::Failed => {
+            let mut why: Vec<String> = report.why.iter().cloned().collect();
+            why.extend(report.waits.iter().map(|wait| format!("waited for {wait}")));
+            Err(format!("start did not finish: {}", why.join("; ")))
+        }
+    }
+}
+
+/// Writes the tree from the first source that has all of it; gives the source in words.
+async fn write(order: &Order, place: &Place) -> Result<String, String> {
+    let mut failures = Vec::new();
+    for (source, words) in sources(order).await {
+        match prepared(order, source, &words).await {
+            Ok(prepared) => {
+                for warning in &prepared.plan.warnings {
+                    order.say(&format!("warning: {warning}"));
+                }
+                place
+                    .write(&prepared.assets, &prepared.plan.empty_dirs)
+                    .map_err(|error| chain(&error))?;
+                return Ok(words);
+            }
+            Err(why) => {
+                order.say(&format!("not from {words}: {why}"));
+                failures.push(format!("{words}: {why}"));
+            }
+        }
+    }
+    Err(format!(
+        "no source has what a temporary control plane needs: {}",
+        failures.join("; ")
+    ))
+}
+
+async fn prepared(order: &Order, source: Source, words: &str) -> Result<Prepared, String> {
+    let settings = &order.settings;
+    let trust = Trust::of(
+        &settings.paths.state_dir,
+        &settings.backup.trusted_key_files,
+    );
+    let order = prepare::Order {
+        source,
+        want: Want {
+            prefix: settings.backup.key_prefix.clone(),
+            trust: Some(trust.map_err(|error| chain(&error))?),
+            ..Want::default()
+        },
+        words: words.to_owned(),
+        kubeconfig: Some(settings.recovery.kubeconfig.clone()),
+        etcd_endpoints: Vec::new(),
+        node_address: settings.node.address,
+        reissue: false,
+    };
+    prepare(&order).await.map_err(|error| chain(&error))
+}
+
+/// The freshest first: a running API server, a running etcd, the newest verified backup.
+async fn sources(order: &Order) -> Vec<(Source, String)> {
+    let settings = &order.settings;
+    let etcd = &settings.etcd;
+    let path = |path: &Path| path.to_owned();
+    let mut all = vec![
+        (
+            Source::ApiServer {
+                kubeconfig: settings.recovery.kubeconfig.clone(),
+                server: None,
+            },
+            "the running API server".to_owned(),
+        ),
+        (
+            Source::Etcd {
+                endpoints: etcd.endpoints.clone(),
+                ca: Some(path(&etcd.ca_file)),
+                certificate: etcd.cert_file.clone(),
+                key: etcd.key_file.clone(),
+            },
+            "the running etcd".to_owned(),
+        ),
+    ];
+    let settings = std::sync::Arc::clone(settings);
+    let found = blocking(move || look(&settings)).await;
+    if let Ok(found) = found
+        && let Some((kept, _)) = found.newest(|kept| kept.verified)
+    {
+        let dir: PathBuf = order.settings.backup.dir.join(kept.id.to_string());
+        all.push((Source::File(dir), format!("backup {}", kept.id)));
+    }
+    all
+}

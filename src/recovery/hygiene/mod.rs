@@ -1,0 +1,95 @@
+//! What is stale after a restore: looked at, planned by [`crate::core::recovery::hygiene`], and
+//! cleared up.
+//!
+//! Every change names the state that was planned for (a revision, a version, a uid): where
+//! somebody was faster, nothing is done and that is told. Running it again is harmless.
+
+mod act;
+mod gather;
+mod request;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::apiserver::ask::Asker;
+use crate::core::reading::Reading;
+use crate::core::recovery::hygiene::facts::Facts;
+use crate::core::recovery::hygiene::{LIFE, Planned, needs_a_second_look, plan};
+use crate::core::recovery::policy::Hygiene;
+use crate::core::recovery::record::{Ending, Finding};
+use crate::etcd::Etcd;
+
+/// Whom to ask.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// etcd as it serves now.
+    pub etcd: &'a Etcd,
+    /// The API server, with an administrator's rights (`recovery.kubeconfig`).
+    pub asker: &'a Asker,
+}
+
+/// What is known before.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// This node.
+    pub node: String,
+    /// Its addresses; empty: not known, and then no address of a master is called stale.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The other masters, by the configuration.
+    pub other_masters: BTreeSet<String>,
+    /// Nodes that an operator named as gone.
+    pub named_gone: BTreeSet<String>,
+    /// What may be cleared up: `recovery.hygiene`.
+    pub allowed: BTreeSet<Hygiene>,
+    /// What all keys of Kubernetes begin with: `/registry`.
+    pub prefix: String,
+    /// When etcd was lost.
+    pub lost_at: Timestamp,
+    /// When it served again.
+    pub restored_at: Timestamp,
+    /// Namespace and name of the pods that run here, by containerd.
+    pub running: Reading<BTreeSet<(String, String)>>,
+}
+
+/// Looks, twice where that is needed (45 s apart), and plans. Changes nothing.
+pub async fn survey(means: &Means<'_>, known: &Known) -> Vec<Planned> {
+    let first = gather::look(means, known).await;
+    let mut facts = Facts {
+        node: known.node.clone(),
+        addresses: known.addresses.clone(),
+        other_masters: known.other_masters.clone(),
+        named_gone: known.named_gone.clone(),
+        lost_at: known.lost_at,
+        restored_at: known.restored_at,
+        second: first.clone(),
+        first,
+    };
+    if needs_a_second_look(&facts) {
+        tokio::time::sleep(LIFE).await;
+        facts.second = gather::look(means, known).await;
+    }
+    plan(&facts, &known.allowed)
+}
+
+/// Carries a plan out, one after another; `tell` hears of each as it ends.
+pub async fn carry_out(
+    means: &Means<'_>,
+    planned: &[Planned],
+    tell: &mut (dyn FnMut(&Finding) + Send),
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for one in planned {
+        let mut finding = one.finding();
+        if let Ok(act) = &one.act {
+            finding.end = match act::act(means, act).await {
+                Ok(()) => Ending::Done,
+                Err(why) => Ending::Left(why),
+            };
+        }
+        tell(&finding);
+        findings.push(finding);
+    }
+    findings
+}
