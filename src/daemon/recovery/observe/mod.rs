@@ -162,9 +162,10 @@ impl Observer {
         let at = clock::now();
         let containers = self.containers();
         let manifests = self.manifests.borrow_and_update().clone();
-        let kubelet = self.receivers.kubelet.borrow();
-        let host_ip = kubelet.known().and_then(|it| it.host_ip.clone());
-        drop(kubelet);
+        let host_ip = {
+            let kubelet = self.receivers.kubelet.borrow();
+            kubelet.known().and_then(|it| it.host_ip.clone())
+        };
         let asked = self.doors.iter().map(|door| door.ask(at));
         let doors = futures_util::future::join_all(asked);
         let (doors, mut etcd, host) = tokio::join!(
