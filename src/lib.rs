@@ -153,6 +153,18 @@
 //!     (`start_walks::it_never_removes_what_nobody_has_taken_the_place_of`,
 //!     `start_decisions::r09_phases_from_before_the_disaster_count_for_nothing`,
 //!     `start_walks::r08_from_wherever_it_was_cut_off_it_arrives`).
+//! 15. No restore while a member of the old cluster answers, and never an empty cluster of etcd,
+//!     whatever is missing (`recovery_etcd::r01_an_empty_cluster_is_never_made_whatever_is_missing`
+//!     of `tests/real`, `recovery_plan::r01_etcd_is_not_started_again_where_its_data_is_gone`).
+//! 16. etcd is never started on the old data again once it was restored, nor forced to be a new
+//!     cluster on it: only on a copy
+//!     (`r02_the_data_directory_that_survived_is_restored_whole_and_never_touched`,
+//!     `r15_the_old_data_is_not_started_again_and_who_would_is_named`).
+//! 17. What is not known confirms no loss, and no loss is acted on before all evidence has agreed
+//!     for as long as the policy says (`recovery_false_alarms`,
+//!     `recovery_simulation_confirms_what_is_lost_and_nothing_else`).
+//! 18. A recovery that was cut off at any step arrives (`r08_killed_at_every_step_…` of
+//!     `tests/real`, the lab's `RM9-killed-and-cut`).
 //!
 //! ## What is not here yet
 //!

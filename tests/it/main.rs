@@ -107,6 +107,7 @@ mod recover_select;
 mod recover_tree;
 mod recovery_cli;
 mod recovery_course;
+mod recovery_current;
 mod recovery_etcd;
 mod recovery_false_alarms;
 mod recovery_hygiene;
