@@ -39,6 +39,7 @@
 //! | an operator's hold | [`hold`] on the disk; what it means: [`core::operator_hold`], `core/hold.rs` |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
 //! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
+//! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
@@ -99,6 +100,23 @@
 //! [`core::backup`]. A backup counts only once it was *rehearsed*: restored, an etcd started on
 //! it, everything read back ([`backup::rehearse`]).
 //!
+//! ## Recovery mode
+//!
+//! ```text
+//!  observe ─► assess ─► plan ─► course ─► journal ─► act (one at a time, on a thread of its own)
+//!  doors, etcd,   hysteresis   ways back    the next     on the      checkpoints · restart · static pods · etcd ·
+//!  leases, pods                and costs    step         disk        temporary control plane · hygiene
+//! ```
+//!
+//! A task beside the loop ([`daemon::recovery`]), with evidence of its own
+//! ([`core::recovery::evidence`]). [`core::recovery::assess`] is slow to believe in a loss and
+//! lets no unknown confirm one; [`core::recovery::plan`] orders the ways back by what they lose;
+//! [`core::recovery::course`] takes one step after another until all is well, nothing is left, or
+//! somebody ends it. What is done to etcd is an operation like `start` ([`recovery::etcd`]), so the
+//! loop holds back meanwhile; it can be taken back up to the change of directories. A temporary
+//! control plane is `recover` and `start`, called. Good copies of static manifests are kept by
+//! [`recovery::guard`]; what a recovery leaves to read, by [`recovery::report`].
+//!
 //! ## Invariants
 //!
 //! 1. `core` does no I/O, knows no time but its argument, and cannot fail
@@ -138,7 +156,8 @@
 //!
 //! ## What is not here yet
 //!
-//! Recovery mode has its place in the design and no code yet.
+//! Masters that agree on who recovers etcd: `recovery.other_masters` keeps every restore to an
+//! operator, in `core/recovery/plan.rs`, where that agreement has its place.
 
 pub mod api;
 pub mod apiserver;

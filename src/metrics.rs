@@ -332,9 +332,7 @@ impl Out<'_, '_> {
         kind: MetricType,
         values: impl Iterator<Item = (Labels<'l, N>, M)>,
     ) -> fmt::Result {
-        let help = rows()
-            .find(|row| row.0 == name)
-            .map_or("", |row| row.2);
+        let help = rows().find(|row| row.0 == name).map_or("", |row| row.2);
         let mut family = self.0.encode_descriptor(stem, help, None, kind)?;
         for (labels, metric) in values {
             if N == 0 {

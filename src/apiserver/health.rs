@@ -12,9 +12,9 @@ use crate::core::reading::{Unseen, UnseenKind};
 use crate::fetch::{self, tls};
 
 /// Where a healthy API server answers 200 (1.16 and later).
-const PATH: &str = "/readyz";
+pub(super) const PATH: &str = "/readyz";
 /// What is read of its words.
-const LIMIT: u64 = 64 * 1024;
+pub(super) const LIMIT: u64 = 64 * 1024;
 
 /// Asks the API server of the kubeconfig.
 ///

@@ -12,6 +12,7 @@
 mod access;
 pub mod ask;
 mod collect;
+pub mod door;
 mod feed;
 mod gather;
 pub mod health;

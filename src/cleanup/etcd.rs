@@ -95,7 +95,7 @@ fn of_a_pod(data_dir: &Path, containers: &[Found]) -> bool {
 /// Processes that have a lock on a file of this number.
 ///
 /// Source: `proc_locks(5)`.
-fn holders(locks: &str, inode: u64) -> Vec<u32> {
+pub(crate) fn holders(locks: &str, inode: u64) -> Vec<u32> {
     let held = locks.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let file = fields.get(5)?.rsplit(':').next()?;

@@ -22,8 +22,15 @@ pub fn section(report: &RecoveryReport, now: Timestamp) -> Vec<(String, bool)> {
     let condition = report.condition;
     line(
         "condition",
-        format!("{} for {}", condition.word(), duration(report.since_seconds)),
-        matches!(condition, Condition::Lost | Condition::Suspected | Condition::Degraded),
+        format!(
+            "{} for {}",
+            condition.word(),
+            duration(report.since_seconds)
+        ),
+        matches!(
+            condition,
+            Condition::Lost | Condition::Suspected | Condition::Degraded
+        ),
     );
     if let Some(running) = &report.running {
         line("recovering", under_way(running), false);
@@ -63,7 +70,11 @@ pub fn section(report: &RecoveryReport, now: Timestamp) -> Vec<(String, bool)> {
         line("blocked", blocker.clone(), true);
     }
     if let Some(last) = &report.last {
-        line("last recovery", ended(last, now), last.outcome.why().is_some());
+        line(
+            "last recovery",
+            ended(last, now),
+            last.outcome.why().is_some(),
+        );
     }
     let rows: Vec<_> = lines.iter().map(|(row, _)| row.clone()).collect();
     let bad = lines.iter().map(|(_, bad)| *bad);
@@ -124,7 +135,10 @@ fn chosen(way: &Chosen, report: &RecoveryReport) -> String {
 }
 
 fn ended(last: &Last, now: Timestamp) -> String {
-    let why = last.outcome.why().map_or_else(String::new, |why| format!(": {why}"));
+    let why = last
+        .outcome
+        .why()
+        .map_or_else(String::new, |why| format!(": {why}"));
     let lost = match last.lost_seconds {
         None | Some(0) => String::new(),
         Some(seconds) => format!(", {} of data lost", duration(seconds)),

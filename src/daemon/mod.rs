@@ -87,7 +87,13 @@ pub async fn run(
         )
         .await;
         let Ok(mut turning) = opened else { break };
-        let evidence = recovery::observe::spawn(&settings, &turning.sources, &shutdown);
+        let reports = published_copy.clone();
+        let evidence = recovery::observe::spawn(
+            &settings,
+            turning.sources.receivers(),
+            move || Arc::clone(&reports.borrow().report),
+            &shutdown,
+        );
         let guarded = recovery::guard::spawn(
             &settings,
             turning.sources.runtime.clone(),
@@ -155,7 +161,7 @@ impl Loop {
                 notifier.ready();
                 ready = true;
             }
-            notifier.status(&self.summary);
+            notifier.status(&self.publisher.headline(&self.summary));
             let pause = wake_at.map_or(longest, |at| at.since(clock::now()).min(longest));
             tokio::select! {
                 () = self.sources.changed() => {}

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::backup::progress::Progress;
 use crate::core::backup::report::{BackupsReport, Work};
 use crate::core::reading::UnseenKind;
+use crate::core::recovery::loss::Condition;
 use crate::core::recovery::view::RecoveryReport;
 use crate::core::report::Report;
 use crate::core::time::Moment;
@@ -151,6 +152,18 @@ impl Publisher {
     /// The same publication for what backups do.
     pub fn of_backups(&self) -> BackupsPublisher {
         BackupsPublisher(self.sender.clone())
+    }
+
+    /// The line of `STATUS=`: what recovery mode does comes first, then the loop's `summary`.
+    pub fn headline(&self, summary: &str) -> String {
+        let recovery = Arc::clone(&self.sender.borrow().recovery);
+        match (&recovery.running, recovery.condition) {
+            (Some(running), _) => format!("recovering: {}; {summary}", running.phase),
+            (None, Condition::Lost | Condition::Suspected) => {
+                format!("control plane {}; {summary}", recovery.condition.word())
+            }
+            (None, _) => summary.to_owned(),
+        }
     }
 
     /// The same publication for recovery mode.

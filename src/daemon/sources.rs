@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::images;
+use super::recovery::observe::Receivers;
 use crate::apiserver::{self, ApiSource};
 use crate::config::Settings;
 use crate::containerd::{self, Containerd};
@@ -130,6 +131,18 @@ impl Sources {
             operations: operations(settings, shutdown),
             hold: super::hold::spawn(settings, shutdown),
             exec,
+        }
+    }
+
+    /// What is read along by recovery mode.
+    #[allow(dead_code, reason = "recovery mode's task takes them")]
+    pub(super) fn receivers(&self) -> Receivers {
+        Receivers {
+            runtime: self.runtime.clone(),
+            engine: self.engine_view.clone(),
+            kubelet: self.kubelet.clone(),
+            operations: self.operations.clone(),
+            hold: self.hold.clone(),
         }
     }
 

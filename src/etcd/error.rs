@@ -7,6 +7,8 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::core::reading::chain;
+use crate::core::recovery::evidence::DoorAnswer;
+use crate::fetch::fault::silence;
 
 /// Longest text of a server that is repeated, in characters.
 const WORDS: usize = 400;
@@ -44,6 +46,8 @@ pub enum EtcdError {
         call: &'static str,
         /// Why, in words.
         cause: String,
+        /// And as a class.
+        how: DoorAnswer,
     },
     /// No answer in time.
     #[error("etcd at {endpoint} did not answer {call} within {} ms", after.as_millis())]
@@ -123,6 +127,7 @@ impl EtcdError {
                         endpoint,
                         call,
                         cause: short(&chain(source)),
+                        how: silence(source),
                     },
                     None => Self::Refused {
                         endpoint,
@@ -136,12 +141,32 @@ impl EtcdError {
                 endpoint,
                 call,
                 cause: short(&chain(error)),
+                how: silence(error),
             },
             other => Self::Unreadable {
                 endpoint,
                 call,
                 cause: short(&other.to_string()),
             },
+        }
+    }
+
+    /// What it says of the member that was asked; never [`DoorAnswer::Serving`].
+    #[must_use]
+    pub fn answer(&self) -> DoorAnswer {
+        match self {
+            Self::File { .. } | Self::Unusable { .. } | Self::NoEndpoint | Self::NoneFit { .. } => {
+                DoorAnswer::NotAsked
+            }
+            Self::Unreachable { how, .. } => *how,
+            Self::TimedOut { .. } | Self::Stalled { .. } => DoorAnswer::TimedOut,
+            Self::Refused {
+                code: Code::Unauthenticated | Code::PermissionDenied,
+                ..
+            } => DoorAnswer::Denied,
+            Self::Refused { .. } => DoorAnswer::NotReady,
+            Self::Unreadable { .. } => DoorAnswer::Unreadable,
+            Self::BrokeOff { .. } => DoorAnswer::Unreachable,
         }
     }
 

@@ -41,6 +41,12 @@ impl Status {
         self.leader == self.member_id
     }
 
+    /// The cluster's alarms as it repeats them among its complaints.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        alarms_in(&self.errors)
+    }
+
     pub(super) fn of(endpoint: &str, answer: &StatusResponse) -> Option<Self> {
         let header = answer.header()?;
         Some(Self {

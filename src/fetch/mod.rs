@@ -2,6 +2,7 @@
 //! server and probe adapters. Knows nothing of pods, follows no redirect, retries nothing.
 
 pub mod error;
+pub mod fault;
 pub mod files;
 pub mod tls;
 

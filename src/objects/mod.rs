@@ -12,8 +12,10 @@
 
 mod body;
 mod head;
+mod lease;
 mod place;
 
 pub use self::body::{Body, Content};
 pub use self::head::{Head, Malformed, Value};
+pub use self::lease::{holder, uid};
 pub use self::place::{Place, REGISTRY, place};

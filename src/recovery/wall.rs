@@ -46,8 +46,26 @@ pub struct Told {
     pub skipped: Vec<String>,
 }
 
-/// Tells everybody who is logged in. The message stands in the log, too.
-pub async fn tell(message: &str) -> Told {
+/// Tells everybody who is logged in. The message stands in the log, too. Blocks for a few seconds
+/// at most: on a thread of its own (`spawn_blocking`) where there is a runtime, never in a task.
+pub fn tell(message: &str) -> Told {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        return runtime.block_on(tell_everybody(message));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(tell_everybody(message)),
+        Err(error) => Told {
+            reached: Vec::new(),
+            skipped: vec![format!("nobody was told: {error}")],
+        },
+    }
+}
+
+/// [`tell`] for a task.
+pub async fn tell_everybody(message: &str) -> Told {
     tracing::warn!("to everybody who is logged in: {}", sanitised(message));
     let mut names: BTreeSet<String> = read_utmp(Path::new(UTMP));
     match sessions::terminals().await {
@@ -107,7 +125,12 @@ async fn write(place: &Path, text: &[u8]) -> Result<(), String> {
         }
         Ok(())
     };
-    let late = || format!("it did not take the message within {} s", DEADLINE.as_secs());
+    let late = || {
+        format!(
+            "it did not take the message within {} s",
+            DEADLINE.as_secs()
+        )
+    };
     tokio::time::timeout(DEADLINE, writing)
         .await
         .unwrap_or_else(|_| Err(late()))
@@ -155,7 +178,10 @@ pub fn logins(utmp: &[u8]) -> BTreeSet<String> {
         // ut_type at 0, ut_pid at 4, ut_line (32 bytes, ended by a NUL where shorter) at 8.
         let kind = i16::from_ne_bytes(entry.get(..2)?.try_into().ok()?);
         let line = entry.get(8..40)?;
-        let end = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
+        let end = line
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(line.len());
         let line = std::str::from_utf8(line.get(..end)?).ok()?;
         (kind == USER_PROCESS && !line.is_empty()).then(|| line.to_owned())
     });

@@ -184,6 +184,21 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
     .await
 }
 
+/// The system is going down: the manager's `SystemState` is `stopping`.
+///
+/// # Errors
+/// As [`state`].
+pub async fn stopping() -> Result<bool, UnitError> {
+    booted()?;
+    within(DEADLINE, "look at", "the manager", async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let state: String = manager.get_property("SystemState").await?;
+        Ok(state == "stopping")
+    })
+    .await
+}
+
 pub(super) fn booted() -> Result<(), UnitError> {
     if Path::new(BOOTED).is_dir() {
         return Ok(());

@@ -92,6 +92,7 @@ impl Served {
             published: receiver,
             revisions: Arc::new(Revisions::new(dir.path().join("state"))),
             backups: door,
+            recovery: rekindle::daemon::recovery::Door::new().0,
         };
         let limits = Limits {
             request_limit_bytes: 64 * 1024,
@@ -254,6 +255,7 @@ async fn metrics_over_tcp_serve_nothing_else() {
         published: served.sender.subscribe(),
         revisions: Arc::new(Revisions::new("/nonexistent")),
         backups: Door::new().0,
+        recovery: rekindle::daemon::recovery::Door::new().0,
     };
     let limits = Limits {
         request_limit_bytes: 1024,

@@ -261,6 +261,8 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-doctor.8",
             "rekindle-man.8",
             "rekindle-recover.8",
+            "rekindle-recovery-mode-report.8",
+            "rekindle-recovery-mode.8",
             "rekindle-run.8",
             "rekindle-start.8",
             "rekindle-status.8",

@@ -7,6 +7,18 @@
     reason = "tests are named for what they show, and fail by panicking"
 )]
 
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+#[cfg(feature = "failpoints")]
+
 mod activation;
 mod alerts;
 mod api;
@@ -35,7 +47,6 @@ mod cli_disk;
 mod config;
 mod config_backup;
 mod daemon;
-#[cfg(feature = "failpoints")]
 mod daemon_kills;
 mod doctor;
 mod doctor_cli;
@@ -43,23 +54,15 @@ mod encryption;
 mod engine_log;
 mod engine_plan;
 mod engines;
-#[cfg(feature = "failpoints")]
 mod failpoints;
-#[cfg(feature = "failpoints")]
 mod failpoints_backup;
-#[cfg(feature = "failpoints")]
 mod failpoints_backup_power;
-#[cfg(feature = "failpoints")]
 mod failpoints_cleanup;
-#[cfg(feature = "failpoints")]
 mod failpoints_guard;
-#[cfg(feature = "failpoints")]
 mod failpoints_power;
-#[cfg(feature = "failpoints")]
 mod failpoints_prune;
-#[cfg(feature = "failpoints")]
 mod failpoints_recover;
-#[cfg(feature = "failpoints")]
+mod failpoints_reports;
 mod failpoints_start;
 mod guard_files;
 mod guard_learn;
@@ -102,7 +105,22 @@ mod recover_properties;
 mod recover_samples;
 mod recover_select;
 mod recover_tree;
+mod recovery_cli;
+mod recovery_course;
 mod recovery_etcd;
+mod recovery_false_alarms;
+mod recovery_hygiene;
+mod recovery_losses;
+mod recovery_model;
+mod recovery_model_seen;
+mod recovery_page;
+mod recovery_plan;
+mod recovery_reports;
+mod recovery_requests;
+mod recovery_samples;
+mod recovery_simulation;
+mod recovery_told;
+mod recovery_world;
 mod removing;
 mod run;
 mod signals;
@@ -118,4 +136,5 @@ mod store_samples;
 mod store_state;
 mod tidy;
 mod units;
+mod wall;
 mod world;

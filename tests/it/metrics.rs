@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rekindle::core::backup::id::BackupId;
 use rekindle::core::backup::report::{Backup, BackupsReport, LastRun, TargetReport};
 use rekindle::daemon::publish::{Counters, Published, Tries};
-use rekindle::metrics::{OCCASIONAL, TABLE, render};
+use rekindle::metrics::{render, rows};
 
 use crate::api::report;
 
@@ -67,6 +67,7 @@ fn published(handover: Option<f64>) -> Published {
             rehearsals_done: 1,
             rehearsals_failed: 0,
         },
+        recovery: Arc::new(crate::recovery_told::lost()),
         ..Published::default()
     }
 }
@@ -86,9 +87,7 @@ fn renders_each_row_of_the_table_and_nothing_else() {
             (name, labels.map(|(label, _)| label).collect())
         })
         .collect();
-    let table: BTreeMap<&str, BTreeSet<&str>> = TABLE
-        .iter()
-        .chain(&OCCASIONAL)
+    let table: BTreeMap<&str, BTreeSet<&str>> = rows()
         .map(|(name, labels, _)| {
             (
                 *name,
@@ -121,6 +120,22 @@ fn values_are_those_published() {
         "rekindle_backup_target_failures{target=\"s3\"} 4.0",
         "rekindle_backup_target_last_success_timestamp_seconds{target=\"s3\"} 0.0",
         "rekindle_backup_high_water_revision 123456.0",
+        "rekindle_control_plane_condition{condition=\"lost\"} 1.0",
+        "rekindle_control_plane_condition{condition=\"healthy\"} 0.0",
+        "rekindle_control_plane_condition_seconds 95.0",
+        "rekindle_control_plane_lost{loss=\"etcd-quorum\"} 1.0",
+        "rekindle_control_plane_lost{loss=\"schedulers\"} 0.0",
+        "rekindle_control_plane_suspected{loss=\"schedulers\"} 1.0",
+        "rekindle_control_plane_troubles{part=\"kube-scheduler\"} 1.0",
+        "rekindle_recovery_latched 1.0",
+        "rekindle_recovery_blockers 1.0",
+        "rekindle_recovery_running 1.0",
+        "rekindle_recovery_running_seconds 21.0",
+        "rekindle_recovery_runs_total{outcome=\"recovered\"} 3",
+        "rekindle_recovery_last_duration_seconds 45.0",
+        "rekindle_recovery_last_success 1.0",
+        "rekindle_recovery_last_lost_seconds 660.0",
+        "rekindle_recovery_predicted_lost_seconds 720.0",
         "# EOF",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

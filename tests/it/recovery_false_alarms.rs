@@ -21,13 +21,17 @@ fn r11_expired_certificate_is_not_a_loss_and_is_named() {
     node.renewed.clear();
     let found = node.pass_without_loss(3600);
     assert_eq!(found.condition, Condition::Degraded);
-    assert!(says(&found, &["certificate has expired", "an operator", "kubeadm certs renew"]));
+    assert!(says(
+        &found,
+        &[
+            "certificate has expired",
+            "an operator",
+            "kubeadm certs renew"
+        ]
+    ));
 
     // Where loopback is not asked for its certificate and says nothing either.
-    node.doors(
-        DoorAnswer::Denied,
-        DoorAnswer::Untrusted(Distrust::Expired),
-    );
+    node.doors(DoorAnswer::Denied, DoorAnswer::Untrusted(Distrust::Expired));
     let found = node.pass_without_loss(3600);
     assert_eq!(found.condition, Condition::Degraded);
 }
@@ -35,16 +39,25 @@ fn r11_expired_certificate_is_not_a_loss_and_is_named() {
 #[test]
 fn r11_expired_certificate_of_etcd_is_not_a_loss_and_is_named() {
     let mut node = Watched::new(1);
-    node.etcd(
-        1,
-        EtcdAnswer::Not(DoorAnswer::Untrusted(Distrust::Expired)),
-    );
+    node.etcd(1, EtcdAnswer::Not(DoorAnswer::Untrusted(Distrust::Expired)));
     node.no_reads();
     node.api_gone();
     let found = node.pass_without_loss(3600);
     assert_eq!(found.condition, Condition::Suspected);
-    assert!(says(&found, &["etcd at", "certificate is not believed", "an operator"]), "{found:#?}");
-    assert!(says(&found, &["api-servers cannot be called lost", "whether etcd has a quorum"]));
+    assert!(
+        says(
+            &found,
+            &["etcd at", "certificate is not believed", "an operator"]
+        ),
+        "{found:#?}"
+    );
+    assert!(says(
+        &found,
+        &[
+            "api-servers cannot be called lost",
+            "whether etcd has a quorum"
+        ]
+    ));
 }
 
 #[test]
@@ -68,7 +81,10 @@ fn r11_wrong_kubeconfig_is_not_a_loss_and_is_named() {
         node.doors(DoorAnswer::Serving, answer);
         let found = node.pass_without_loss(600);
         assert_eq!(found.condition, Condition::Degraded, "{answer:?}");
-        assert!(says(&found, &[words, "an operator"]), "{answer:?}: {found:#?}");
+        assert!(
+            says(&found, &[words, "an operator"]),
+            "{answer:?}: {found:#?}"
+        );
     }
 }
 
@@ -80,7 +96,10 @@ fn r13_one_reboot_of_another_master_is_not_a_loss() {
     node.etcd(2, EtcdAnswer::Status(status(2, Some(2))));
     let found = node.pass_without_loss(900);
     assert_eq!(found.condition, Condition::Degraded);
-    assert!(says(&found, &["1 of 3 members of etcd do not answer: node3"]), "{found:#?}");
+    assert!(
+        says(&found, &["1 of 3 members of etcd do not answer: node3"]),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -95,7 +114,10 @@ fn r13_one_reboot_of_this_master_is_not_a_loss_while_its_parts_are_starting() {
     node.containers(Part::ApiServer, Vec::new());
     let found = node.pass_without_loss(110);
     assert_eq!(found.condition, Condition::Suspected);
-    assert!(says(&found, &["this boot is", "still starting"]), "{found:#?}");
+    assert!(
+        says(&found, &["this boot is", "still starting"]),
+        "{found:#?}"
+    );
     // Slow, and back.
     let mut well = Watched::new(1);
     well.memory = node.memory;
@@ -122,18 +144,25 @@ fn r14_transient_loss_waits_out_the_threshold_and_says_what_it_waited_for() {
         node.api_gone();
         let found = node.pass_without_loss(55);
         assert_eq!(found.condition, Condition::Suspected);
-        assert!(says(&found, &["counts as lost in 5 s if nothing changes"]), "{found:#?}");
+        assert!(
+            says(&found, &["counts as lost in 5 s if nothing changes"]),
+            "{found:#?}"
+        );
         node.doors(DoorAnswer::Serving, DoorAnswer::Serving);
         let again = instance(Part::ApiServer, "kube-apiserver-1", Run::Running);
         node.containers(Part::ApiServer, vec![again]);
-        node.renewed.extend([Part::Scheduler, Part::ControllerManager]);
+        node.renewed
+            .extend([Part::Scheduler, Part::ControllerManager]);
         let found = node.pass_without_loss(5);
         assert_eq!(found.condition, Condition::Degraded);
         assert!(says(&found, &["counts as healthy in"]), "{found:#?}");
     }
     let found = node.pass_without_loss(60);
     assert_eq!(found.condition, Condition::Healthy);
-    assert!(says(&found, &["looked lost", "came back each time"]), "{found:#?}");
+    assert!(
+        says(&found, &["looked lost", "came back each time"]),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -146,7 +175,10 @@ fn r05_cut_off_alone_waits_and_says_so() {
     }
     node.doors(DoorAnswer::NotReady, DoorAnswer::TimedOut);
     let found = node.pass_without_loss(7200);
-    assert!(says(&found, &["cut off, or etcd's quorum is lost: they cannot be told apart"]));
+    assert!(says(
+        &found,
+        &["cut off, or etcd's quorum is lost: they cannot be told apart"]
+    ));
     assert_eq!(found.condition, Condition::Degraded);
     // The API server gives up without etcd.
     node.api_gone();
@@ -166,7 +198,10 @@ fn r05_a_master_that_never_heard_of_the_members_waits() {
     node.evidence.etcd.members = unknown();
     node.evidence.etcd.endpoints.truncate(1);
     let found = node.pass_without_loss(7200);
-    assert!(says(&found, &["which members etcd has is not known"]), "{found:#?}");
+    assert!(
+        says(&found, &["which members etcd has is not known"]),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -195,7 +230,12 @@ fn a_slow_disk_is_not_a_loss() {
 #[test]
 fn a_rolling_update_is_not_a_loss() {
     let mut node = Watched::new(1);
-    let parts = [Part::Etcd, Part::ApiServer, Part::ControllerManager, Part::Scheduler];
+    let parts = [
+        Part::Etcd,
+        Part::ApiServer,
+        Part::ControllerManager,
+        Part::Scheduler,
+    ];
     for (round, part) in (0..8).flat_map(|round| parts.map(|part| (round, part))) {
         // Down for half a minute, then the new one takes as long to answer.
         node.containers(part, Vec::new());
@@ -220,7 +260,8 @@ fn a_rolling_update_is_not_a_loss() {
         node.etcd(1, EtcdAnswer::Status(status(1, Some(1))));
         node.evidence.etcd.read = Reading::Known(2);
         node.doors(DoorAnswer::Serving, DoorAnswer::Serving);
-        node.renewed.extend([Part::Scheduler, Part::ControllerManager]);
+        node.renewed
+            .extend([Part::Scheduler, Part::ControllerManager]);
         node.pass_without_loss(10);
     }
     assert_eq!(node.pass_without_loss(60).condition, Condition::Healthy);
@@ -234,7 +275,10 @@ fn a_new_container_that_takes_its_time_is_waited_for() {
     let new = instance(Part::ApiServer, "kube-apiserver-1", Run::Running);
     node.containers(Part::ApiServer, vec![new]);
     let found = node.pass_without_loss(100);
-    assert!(says(&found, &["runs here and does not answer yet"]), "{found:#?}");
+    assert!(
+        says(&found, &["runs here and does not answer yet"]),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -242,7 +286,10 @@ fn unknown_sources_confirm_nothing_and_are_named() {
     type Blind = fn(&mut Watched);
     let blind: [(Blind, &str); 4] = [
         (|node| node.evidence.containers = unknown(), "containerd"),
-        (|node| node.evidence.manifests = unknown(), "static pod directory"),
+        (
+            |node| node.evidence.manifests = unknown(),
+            "static pod directory",
+        ),
         (|node| node.evidence.operations = unknown(), "operation"),
         (
             |node| {
@@ -259,7 +306,10 @@ fn unknown_sources_confirm_nothing_and_are_named() {
         make_blind(&mut node);
         let found = node.pass_without_loss(3600);
         assert!(says(&found, &[name, "scripted"]), "{name}: {found:#?}");
-        assert!(says(&found, &["cannot be called lost: missing:"]), "{name}: {found:#?}");
+        assert!(
+            says(&found, &["cannot be called lost: missing:"]),
+            "{name}: {found:#?}"
+        );
     }
 }
 
@@ -269,7 +319,10 @@ fn a_lease_that_is_renewed_shows_an_api_server_elsewhere() {
     node.doors(DoorAnswer::Refused, DoorAnswer::TimedOut);
     node.containers(Part::ApiServer, Vec::new());
     let found = node.pass_without_loss(3600);
-    assert!(says(&found, &["an API server serves somewhere"]), "{found:#?}");
+    assert!(
+        says(&found, &["an API server serves somewhere"]),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -284,7 +337,10 @@ fn an_operation_has_the_node_and_nothing_counts() {
     node.evidence.operations = Reading::Known(OperationsView { seen });
     node.api_gone();
     let found = node.pass_without_loss(3600);
-    assert!(says(&found, &["`rekindle start` has this node"]), "{found:#?}");
+    assert!(
+        says(&found, &["`rekindle start` has this node"]),
+        "{found:#?}"
+    );
     // Its time begins when the operation has ended.
     node.evidence.operations = Reading::Known(OperationsView::default());
     node.pass_without_loss(55);
@@ -307,12 +363,8 @@ fn evidence_of_long_ago_says_nothing() {
     node.api_gone();
     node.pass_without_loss(30);
     let later = Moment(node.now.0 + 120_000);
-    let (found, _) = rekindle::core::recovery::assess::assess(
-        &node.evidence,
-        &node.memory,
-        &node.policy,
-        later,
-    );
+    let (found, _) =
+        rekindle::core::recovery::assess::assess(&node.evidence, &node.memory, &node.policy, later);
     assert_eq!(found.condition, Condition::Unknown);
     assert!(found.losses.is_empty());
 }
@@ -325,10 +377,23 @@ fn a_part_that_does_not_run_is_degraded_and_its_handler_named() {
     node.doors(DoorAnswer::Refused, DoorAnswer::Serving);
     let found = node.pass_without_loss(3600);
     assert_eq!(found.condition, Condition::Degraded);
-    assert!(says(&found, &["kube-apiserver does not run here", "the kubelet, by its static manifest"]));
+    assert!(says(
+        &found,
+        &[
+            "kube-apiserver does not run here",
+            "the kubelet, by its static manifest"
+        ]
+    ));
     node.manifest(Part::ApiServer, Manifest::Broken("it is empty".to_owned()));
     let found = node.pass_without_loss(3600);
-    assert!(says(&found, &["manifest of kube-apiserver is broken", "it is empty", "an operator"]));
+    assert!(says(
+        &found,
+        &[
+            "manifest of kube-apiserver is broken",
+            "it is empty",
+            "an operator"
+        ]
+    ));
 }
 
 #[test]
@@ -340,7 +405,10 @@ fn etcd_of_a_unit_is_systemd_s() {
         state: "failed".to_owned(),
     });
     let found = node.pass_without_loss(60);
-    assert!(says(&found, &["systemd, by its unit etcd.service"]), "{found:#?}");
+    assert!(
+        says(&found, &["systemd, by its unit etcd.service"]),
+        "{found:#?}"
+    );
 }
 
 #[test]

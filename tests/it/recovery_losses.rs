@@ -6,9 +6,7 @@ use rekindle::core::recovery::evidence::{DoorAnswer, Manifest, Run};
 use rekindle::core::recovery::loss::{Condition, Loss};
 use rekindle::core::recovery::part::Part;
 
-use crate::recovery_world::{
-    Watched, confirmed, data, identity, instance, says, status, unknown,
-};
+use crate::recovery_world::{Watched, confirmed, data, identity, instance, says, status, unknown};
 
 #[test]
 fn api_servers_are_lost_once_all_evidence_has_agreed_for_the_threshold() {
@@ -16,7 +14,10 @@ fn api_servers_are_lost_once_all_evidence_has_agreed_for_the_threshold() {
     node.api_gone();
     let found = node.pass_without_loss(55);
     assert_eq!(found.condition, Condition::Suspected);
-    assert!(says(&found, &["api-servers counts as lost in 5 s"]), "{found:#?}");
+    assert!(
+        says(&found, &["api-servers counts as lost in 5 s"]),
+        "{found:#?}"
+    );
     let found = node.pass(5);
     assert_eq!(confirmed(&found), [Loss::ApiServers], "{found:#?}");
     assert_eq!(found.condition, Condition::Lost);
@@ -51,7 +52,10 @@ fn an_api_server_that_ends_again_and_again_is_lost_although_it_is_started() {
     node.pass(5);
     for attempt in 1..=6 {
         let id = format!("kube-apiserver-{attempt}");
-        node.containers(Part::ApiServer, vec![instance(Part::ApiServer, &id, Run::Running)]);
+        node.containers(
+            Part::ApiServer,
+            vec![instance(Part::ApiServer, &id, Run::Running)],
+        );
         node.pass(5);
         let ended = Run::Ended("exit code 1".to_owned());
         node.containers(Part::ApiServer, vec![instance(Part::ApiServer, &id, ended)]);
@@ -68,7 +72,10 @@ fn an_api_server_that_hangs_is_lost_when_it_counts_as_wedged() {
     node.doors(DoorAnswer::TimedOut, DoorAnswer::TimedOut);
     node.renewed.clear();
     let found = node.pass_without_loss(115);
-    assert!(says(&found, &["kube-apiserver runs here and does not answer"]), "{found:#?}");
+    assert!(
+        says(&found, &["kube-apiserver runs here and does not answer"]),
+        "{found:#?}"
+    );
     let found = node.pass(5);
     assert_eq!(confirmed(&found), [Loss::ApiServers], "{found:#?}");
 }
@@ -83,7 +90,10 @@ fn a_deleted_scheduler_and_controller_manager_are_lost_after_the_threshold() {
     }
     node.pass_without_loss(55);
     let found = node.pass(5);
-    assert_eq!(confirmed(&found), [Loss::Schedulers, Loss::ControllerManagers]);
+    assert_eq!(
+        confirmed(&found),
+        [Loss::Schedulers, Loss::ControllerManagers]
+    );
 }
 
 #[test]
@@ -118,7 +128,10 @@ fn a_member_that_is_gone_while_the_others_serve_is_lost_after_its_own_threshold(
     let mut node = Watched::new(3);
     node.etcd_gone();
     let found = node.pass_without_loss(295);
-    assert!(says(&found, &["1 of 3 members of etcd do not answer: node1"]), "{found:#?}");
+    assert!(
+        says(&found, &["1 of 3 members of etcd do not answer: node1"]),
+        "{found:#?}"
+    );
     let found = node.pass(5);
     assert_eq!(confirmed(&found), [Loss::EtcdMember], "{found:#?}");
 }

@@ -4,7 +4,7 @@
 use rekindle::core::recovery::loss::Loss;
 use rekindle::core::recovery::part::Part;
 
-/// A generator of numbers that is the same on every machine: SplitMix64.
+/// A generator of numbers that is the same on every machine: `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -75,7 +75,10 @@ impl Master {
 
     pub(crate) fn set(&mut self, part: Part, state: State) {
         let running = &mut self.parts[part as usize];
-        if matches!(state, State::Starting { .. } | State::Looping { runs: true, .. }) {
+        if matches!(
+            state,
+            State::Starting { .. } | State::Looping { runs: true, .. }
+        ) {
             running.attempt += 1;
         }
         running.state = state;

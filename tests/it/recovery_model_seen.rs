@@ -141,7 +141,10 @@ fn etcd(cluster: &Cluster, evidence: &mut Evidence, dice: &mut Dice) {
     let quorum = cluster.quorum(0);
     let side = cluster.side(0);
     let leader = quorum
-        .then(|| side.iter().find(|m| cluster.masters[**m].serves(Part::Etcd)))
+        .then(|| {
+            side.iter()
+                .find(|m| cluster.masters[**m].serves(Part::Etcd))
+        })
         .flatten()
         .map(|m| *m as u64 + 1);
     evidence.etcd.endpoints.clear();

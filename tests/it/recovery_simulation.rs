@@ -3,7 +3,11 @@
 //! must be confirmed.
 //!
 //! `REKINDLE_SIMULATED_HOURS=10000 cargo nextest run recovery_simulation` for more of them.
-#![allow(clippy::print_stdout, reason = "it prints its figures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "how many hours is said by the environment, and what came of them is printed"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -223,7 +227,11 @@ impl Run {
 
     fn judge(&mut self, found: &Assessment) {
         let now = self.cluster.now;
-        let excused = self.cluster.weather.iter().any(|(it, _)| *it != Weather::Late);
+        let excused = self
+            .cluster
+            .weather
+            .iter()
+            .any(|(it, _)| *it != Weather::Late);
         let others_off = self.cluster.masters.iter().any(|it| it.off_until.is_some());
         let grace = self.cluster.booted + self.policy.boot_grace.as_secs();
         if excused || others_off || now < grace {
@@ -239,7 +247,11 @@ impl Run {
             if confirmed.contains(&loss) {
                 let lasted = since.is_some_and(|since| now - since + LATE >= threshold);
                 let passed = self.until.get(&loss).is_some_and(|it| now - it <= LATE);
-                assert!(lasted || (since.is_none() && passed), "{}", self.tell(loss.word(), found));
+                assert!(
+                    lasted || (since.is_none() && passed),
+                    "{}",
+                    self.tell(loss.word(), found)
+                );
                 continue;
             }
             let Some(since) = since else { continue };

@@ -285,6 +285,8 @@ pub(crate) fn confirmed(found: &Assessment) -> Vec<Loss> {
 pub(crate) fn says(found: &Assessment, words: &[&str]) -> bool {
     let troubles = found.troubles.iter();
     let texts = troubles.map(|it| format!("{} ({})", it.what, it.handler));
-    let mut texts = texts.chain(found.waits.clone()).chain(found.unknown.clone());
+    let mut texts = texts
+        .chain(found.waits.clone())
+        .chain(found.unknown.clone());
     texts.any(|text| words.iter().all(|word| text.contains(word)))
 }

@@ -19,6 +19,8 @@ pub struct ControlPlane {
     pub port: u16,
     etcd_port: u16,
     encryption: Option<PathBuf>,
+    /// The address that stands in the endpoints of `default/kubernetes`; `None`: nobody writes them.
+    advertised: Option<&'static str>,
     etcd: Option<Child>,
     apiserver: Option<Child>,
 }
@@ -63,6 +65,16 @@ impl ControlPlane {
 
     /// The same; the API server encrypts at rest as the file says.
     pub async fn start_encrypting(encryption: Option<PathBuf>) -> Self {
+        Self::start_so(encryption, None).await
+    }
+
+    /// The same; the API server says that it is at `address`, and writes its endpoints as it does
+    /// in a cluster.
+    pub async fn start_advertising(address: &'static str) -> Self {
+        Self::start_so(None, Some(address)).await
+    }
+
+    async fn start_so(encryption: Option<PathBuf>, advertised: Option<&'static str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/certificates");
         let made = Command::new(script)
@@ -77,6 +89,7 @@ impl ControlPlane {
             port: free_port(),
             etcd_port: free_port(),
             encryption,
+            advertised,
             etcd: None,
             apiserver: None,
             dir,
@@ -127,8 +140,14 @@ impl ControlPlane {
             file("service-account-key-file", "service-account.pub"),
             file("service-account-signing-key-file", "service-account.key"),
             "--bind-address=127.0.0.1".to_owned(),
-            "--advertise-address=127.0.0.1".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(),
+            format!(
+                "--advertise-address={}",
+                self.advertised.unwrap_or("127.0.0.1")
+            ),
+            match self.advertised {
+                Some(_) => "--endpoint-reconciler-type=lease".to_owned(),
+                None => "--endpoint-reconciler-type=none".to_owned(),
+            },
             "--insecure-port=0".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--service-cluster-ip-range=10.3.0.0/24".to_owned(),
@@ -208,6 +227,16 @@ impl ControlPlane {
             .path()
             .join("tls")
             .join(format!("{user}.kubeconfig"))
+    }
+
+    /// The same, with the address of this API server in it.
+    pub fn kubeconfig_here(&self, user: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.kubeconfig(user)).unwrap();
+        let path = self.dir.path().join(format!("{user}.here.kubeconfig"));
+        let text = text.replace("https://127.0.0.1:6443", &self.server());
+        #[allow(clippy::disallowed_methods, reason = "a test's own file")]
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
     /// A client with every right.

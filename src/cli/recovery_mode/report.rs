@@ -11,7 +11,7 @@ use crate::cli::output::{Out, clean, columns};
 use crate::cli::status_view::duration;
 use crate::config;
 use crate::core::recovery::page;
-use crate::core::recovery::record::Record;
+use crate::core::recovery::record::{Outcome, Record};
 use crate::core::recovery::view::seconds_between;
 use crate::daemon::clock;
 use crate::recovery::report::log::Verified;
@@ -156,7 +156,7 @@ fn row(record: &Record, now: Timestamp) -> Vec<String> {
     let end = record.ended_at.unwrap_or(now);
     vec![
         record.id.clone(),
-        outcome.map_or("running", |outcome| outcome.word()).to_owned(),
+        outcome.map_or("running", Outcome::word).to_owned(),
         lost.join(","),
         record.rung.word().to_owned(),
         duration(seconds_between(record.entered_at, end)),

@@ -57,22 +57,22 @@ pub(super) fn text(record: &Record, page: Option<&Path>, now: Timestamp) -> Stri
     out.push_str(&columns(&facts, "  "));
     lines(&mut out, "Evidence", &record.evidence);
     lines(&mut out, "Plan", &record.plan);
-    table(&mut out, "Steps", steps(record, now));
-    table(&mut out, "What happened", events(record));
-    table(&mut out, "Cleared up", hygiene(record));
+    table(&mut out, "Steps", &steps(record, now));
+    table(&mut out, "What happened", &events(record));
+    table(&mut out, "Cleared up", &hygiene(record));
     lines(&mut out, "Moved aside", &record.moved_aside);
     out
 }
 
 fn lines(out: &mut String, head: &str, lines: &[String]) {
-    let rows = lines.iter().map(|line| vec![line.clone()]).collect();
-    table(out, head, rows);
+    let rows: Vec<_> = lines.iter().map(|line| vec![line.clone()]).collect();
+    table(out, head, &rows);
 }
 
-fn table(out: &mut String, head: &str, rows: Vec<Vec<String>>) {
+fn table(out: &mut String, head: &str, rows: &[Vec<String>]) {
     if !rows.is_empty() {
         let _ = writeln!(out, "\n{head}");
-        out.push_str(&columns(&rows, "  "));
+        out.push_str(&columns(rows, "  "));
     }
 }
 

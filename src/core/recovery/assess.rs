@@ -94,10 +94,7 @@ pub fn assess(
     waits(evidence, policy, now, &quorum, &mut found);
     found.condition = condition(evidence, &memory, &mut found, now);
     let dues = found.losses.iter().map(|seen| seen.due);
-    found.wake_at = dues
-        .filter(|due| *due > now)
-        .chain(found.wake_at)
-        .min();
+    found.wake_at = dues.filter(|due| *due > now).chain(found.wake_at).min();
     (found, memory)
 }
 
@@ -142,7 +139,9 @@ fn suspended(evidence: &Evidence) -> Option<String> {
         return Some("the system is going down: nothing counts as lost".to_owned());
     }
     let operations = evidence.operations.known()?;
-    let first = operations.seen.first()?;
+    // Our own has a loss to mend: what it does to etcd is no news of it.
+    let mut others = operations.seen.iter();
+    let first = others.find(|seen| !seen.kind.is_of_recovery())?;
     let word = first.kind.word();
     Some(format!(
         "`rekindle {word}` has this node: nothing counts as lost meanwhile"
@@ -173,7 +172,9 @@ fn claim(
         .unwrap_or(claim.first)
         .max(denied.unwrap_or(Moment(0)))
         .max(grace);
-    let complete = claim.missing.map(|missing| missing.after(looks.threshold / 4));
+    let complete = claim
+        .missing
+        .map(|missing| missing.after(looks.threshold / 4));
     let due = since
         .after(looks.threshold)
         .max(looks.not_before.unwrap_or(Moment(0)))

@@ -51,5 +51,8 @@ pub fn seconds_away(record: &Record, to: Timestamp) -> Option<u64> {
         return None;
     }
     let away = all.iter().filter(|stretch| stretch.serves == Some(false));
-    Some(away.map(|stretch| seconds_between(stretch.from, stretch.to)).sum())
+    Some(
+        away.map(|stretch| seconds_between(stretch.from, stretch.to))
+            .sum(),
+    )
 }

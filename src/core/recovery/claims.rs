@@ -72,7 +72,9 @@ impl Case<'_> {
         }
         if let Some(unseen) = self.evidence.operations.unseen() {
             let why = &unseen.detail;
-            missing.push(format!("whether an operation is under way is not known: {why}"));
+            missing.push(format!(
+                "whether an operation is under way is not known: {why}"
+            ));
         }
         Looks {
             since: None,
@@ -101,21 +103,31 @@ impl Case<'_> {
             let (url, detail) = (&door.url, &door.detail);
             match door.answer {
                 DoorAnswer::Unreadable => {
-                    looks.missing.push(format!("{url} answers, and not as an API server: {detail}"));
+                    looks
+                        .missing
+                        .push(format!("{url} answers, and not as an API server: {detail}"));
                 }
                 DoorAnswer::NotAsked if door.kind == DoorKind::Loopback => {
-                    looks.missing.push(format!("this node's API server was not asked: {detail}"));
+                    looks
+                        .missing
+                        .push(format!("this node's API server was not asked: {detail}"));
                 }
                 // Whoever else there is could only be asked there.
                 DoorAnswer::NotAsked if !alone => {
-                    looks.missing.push(format!("other API servers could not be asked: {detail}"));
+                    looks
+                        .missing
+                        .push(format!("other API servers could not be asked: {detail}"));
                 }
                 DoorAnswer::NotAsked => {}
-                _ => looks.evidence.push(format!("{url}: {}", door_words(door.answer))),
+                _ => looks
+                    .evidence
+                    .push(format!("{url}: {}", door_words(door.answer))),
             }
         }
         if evidence.own_door().is_none() {
-            looks.missing.push("this node's API server was not asked".to_owned());
+            looks
+                .missing
+                .push("this node's API server was not asked".to_owned());
         }
         Verdict::Looks(looks.clone())
     }
@@ -132,7 +144,9 @@ impl Case<'_> {
             other => return other,
         }
         if let Quorum::Unknown(why) = self.quorum {
-            looks.missing.push(format!("whether etcd has a quorum is not known: {why}"));
+            looks
+                .missing
+                .push(format!("whether etcd has a quorum is not known: {why}"));
         } else {
             looks.evidence.push("etcd has a quorum".to_owned());
         }
@@ -239,7 +253,9 @@ impl Case<'_> {
             looks.evidence.push(said.to_owned());
             return Verdict::Looks(looks);
         }
-        let answers = etcd.statuses().any(|(_, status)| status.member_id == own.id);
+        let answers = etcd
+            .statuses()
+            .any(|(_, status)| status.member_id == own.id);
         if answers {
             return Verdict::No;
         }
@@ -248,17 +264,25 @@ impl Case<'_> {
             EtcdAnswer::Status(_) => false,
             EtcdAnswer::Not(answer) => !answer.is_silent(),
         };
-        if etcd.endpoints.iter().any(|door| door.own && unclear(&door.answer)) {
+        if etcd
+            .endpoints
+            .iter()
+            .any(|door| door.own && unclear(&door.answer))
+        {
             return Verdict::Silent;
         }
-        looks.evidence.push("the other members of etcd have a quorum".to_owned());
+        looks
+            .evidence
+            .push("the other members of etcd have a quorum".to_owned());
         match etcd.here.data.known() {
             Some(DataDir::Absent | DataDir::Empty) => {
                 let dir = etcd.here.data_dir.display();
                 looks.evidence.push(format!("{dir} holds no data of etcd"));
             }
             Some(DataDir::Damaged(what)) => {
-                looks.evidence.push(format!("etcd's data is damaged: {what}"));
+                looks
+                    .evidence
+                    .push(format!("etcd's data is damaged: {what}"));
             }
             Some(DataDir::Present { .. }) | None => {}
         }
@@ -298,7 +322,9 @@ impl Case<'_> {
             {
                 return Verdict::No;
             }
-            None => looks.evidence.push("nothing on this node asks for it".to_owned()),
+            None => looks
+                .evidence
+                .push("nothing on this node asks for it".to_owned()),
         }
         self.seen_here(part, &mut looks);
         // Whoever could not renew it while no API server served is not to blame for that.

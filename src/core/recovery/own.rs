@@ -138,8 +138,10 @@ pub(super) fn own(part: Part, evidence: &Evidence, memory: &Memory, wedged: Dura
         };
     };
     let looping = silence.ended.len() >= LOOP;
+    // One that runs is given its time below; one that ended was a sign of life until then.
+    let runs = evidence.running(part).next().is_some();
     let since = Some(match silence.started {
-        Some(started) if !looping => silence.since.max(started),
+        Some(started) if !looping && !runs => silence.since.max(started),
         _ => silence.since,
     });
     if evidence.here(part).is_none() {

@@ -27,6 +27,13 @@ impl Part {
         Self::Scheduler,
     ];
 
+    /// The part that a container, or a checkpoint's parent, of this name is.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let bare = name.strip_prefix("kube-etcd").map_or(name, |_| "etcd");
+        Self::ALL.into_iter().find(|part| part.name() == bare)
+    }
+
     /// The name of its program.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -159,9 +159,7 @@ fn member_looks(member: &EtcdMember, evidence: &Evidence) -> Look {
         return own_looks(&doors, evidence);
     }
     let looks = doors.into_iter().map(door_looks);
-    looks
-        .min_by_key(|look| *look as u8)
-        .unwrap_or(Look::Silent)
+    looks.min_by_key(|look| *look as u8).unwrap_or(Look::Silent)
 }
 
 /// Whether a door is one of this member's.
@@ -169,8 +167,7 @@ pub(super) fn leads_to(door: &EtcdDoor, member: &EtcdMember) -> bool {
     match &door.answer {
         EtcdAnswer::Status(status) => status.member_id == member.id,
         EtcdAnswer::Not(_) => {
-            (door.own && member.own)
-                || (!door.own && member.client_urls.contains(&door.endpoint))
+            (door.own && member.own) || (!door.own && member.client_urls.contains(&door.endpoint))
         }
     }
 }

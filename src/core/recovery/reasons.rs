@@ -131,15 +131,13 @@ impl Found<'_> {
             return format!("systemd, by its unit {name}");
         }
         if let Some(seen) = evidence.checkpoints_of(part).find(|seen| seen.good) {
-            return format!(
-                "the kubelet, then the loop of checkpoints: {}",
-                seen.reason
-            );
+            return format!("the kubelet, then the loop of checkpoints: {}", seen.reason);
         }
         match evidence.manifest(part) {
             Some(Manifest::Present) => "the kubelet, by its static manifest".to_owned(),
             Some(Manifest::Broken(_)) => {
-                "recovery mode, once the control plane is lost by it; before, an operator".to_owned()
+                "recovery mode, once the control plane is lost by it; before, an operator"
+                    .to_owned()
             }
             Some(Manifest::Absent) => "the kubelet, by its pod of the API server".to_owned(),
             None => "the kubelet".to_owned(),
@@ -179,7 +177,11 @@ impl Found<'_> {
                 .said
                 .filter(|said| said.contains("again and again"))
                 .unwrap_or_else(|| {
-                    let word = if starting { "is being started" } else { "does not run" };
+                    let word = if starting {
+                        "is being started"
+                    } else {
+                        "does not run"
+                    };
                     format!("{part} {word} here")
                 });
             if let Some(why) = why {
@@ -244,12 +246,15 @@ impl Found<'_> {
                     self.for_operator(part, Kind::Untrusted, what, how);
                 }
                 DoorAnswer::NotReady => {
-                    let what = format!("the API server at {url} answers and is not ready: {detail}");
+                    let what =
+                        format!("the API server at {url} answers and is not ready: {detail}");
                     self.add(part, Kind::NotReady, what);
                 }
                 // Anonymous questions may be forbidden; of credentials it is a fault.
                 DoorAnswer::Denied if door.kind != DoorKind::Loopback => {
-                    let what = format!("the API server at {url} does not accept our credentials: {detail}");
+                    let what = format!(
+                        "the API server at {url} does not accept our credentials: {detail}"
+                    );
                     let how = "see whether the client certificate of that kubeconfig has expired: \
                                `kubeadm certs check-expiration`";
                     self.for_operator(part, Kind::Denied, what, how);
@@ -369,16 +374,29 @@ impl Found<'_> {
         }
         if !silent.is_empty() {
             let (all, names) = (members.all.len(), silent.join(", "));
-            let what = format!("{} of {all} members of etcd do not answer: {names}", silent.len());
+            let what = format!(
+                "{} of {all} members of etcd do not answer: {names}",
+                silent.len()
+            );
             self.add(Part::Etcd, Kind::Members, what);
         }
         if !behind.is_empty() {
             let what = format!("members of etcd: {}", behind.join(", "));
-            self.for_operator(Part::Etcd, Kind::Behind, what, "see to that member's machine");
+            self.for_operator(
+                Part::Etcd,
+                Kind::Behind,
+                what,
+                "see to that member's machine",
+            );
         }
         if etcd.own_door().is_some() && !members.all.iter().any(|member| member.own) {
             let what = "etcd's list of members has none of this node".to_owned();
-            self.for_operator(Part::Etcd, Kind::Members, what, "add it, if it is to have one");
+            self.for_operator(
+                Part::Etcd,
+                Kind::Members,
+                what,
+                "add it, if it is to have one",
+            );
         }
     }
 

@@ -150,8 +150,8 @@ impl Outcome {
         match self {
             Self::Recovered => "the control plane is back".to_owned(),
             Self::Unneeded => "the control plane came back by itself".to_owned(),
-            Self::Failed(why) => format!("FAILED: {why}"),
-            Self::Abandoned(why) => format!("ended {why}"),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Abandoned(why) => format!("abandoned: {why}"),
         }
     }
 

@@ -66,8 +66,12 @@ pub fn describe(
         Rung::Checkpoints => checkpoints(&mut way, loss, resources),
         Rung::Restart => {
             restart(&mut way, loss, resources);
+            whole_data(&mut way, loss, resources);
         }
-        Rung::StaticPods => static_pods(&mut way, loss, resources),
+        Rung::StaticPods => {
+            static_pods(&mut way, loss, resources);
+            whole_data(&mut way, loss, resources);
+        }
         Rung::TemporaryControlPlane => {
             way.takes_seconds = 60;
             if let Err(why) = &resources.administrator {
@@ -117,6 +121,26 @@ fn restart(way: &mut RungPlan, loss: Loss, resources: &Resources) {
     if way.with.is_empty() {
         way.blockers
             .push("nothing of it runs here that could be restarted".to_owned());
+    }
+}
+
+/// An etcd that is started without its data begins an empty cluster (invariant 7).
+fn whole_data(way: &mut RungPlan, loss: Loss, resources: &Resources) {
+    if !parts_of(loss).contains(&Part::Etcd) {
+        return;
+    }
+    match &resources.data {
+        Reading::Known(Data::Present(_)) => {}
+        Reading::Known(Data::Absent) => way.blockers.push(
+            "etcd's data is gone: started as it is, it would begin an empty cluster".to_owned(),
+        ),
+        Reading::Known(Data::Damaged(why)) => way
+            .blockers
+            .push(format!("starting etcd brings no data back: {why}")),
+        Reading::Unknown(unseen) => way.blockers.push(format!(
+            "whether etcd's data is there is not known: {}",
+            unseen.detail
+        )),
     }
 }
 

@@ -131,7 +131,7 @@ fn line(record: &Record, kind: Kind, text: String) -> Line {
 
 /// Beside the task: a terminal that hangs holds up nothing.
 fn tell_everybody(text: String) {
-    drop(tokio::spawn(async move { wall::tell(&text).await }));
+    drop(tokio::task::spawn_blocking(move || wall::tell(&text)));
 }
 
 /// Notes when the API server begins or ceases to serve.

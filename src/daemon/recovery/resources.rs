@@ -12,8 +12,8 @@ use crate::backup::high_water;
 use crate::backup::restore::Tool;
 use crate::config::Settings;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
-use crate::core::recovery::etcd_seen::{DataDir, EtcdHost};
-use crate::core::recovery::evidence::{Evidence, Instance, Owner, Run};
+use crate::core::recovery::etcd_seen::{DataDir, EtcdAnswer, EtcdHost};
+use crate::core::recovery::evidence::{DoorAnswer, Evidence, Instance, Owner, Run};
 use crate::core::recovery::loss::Loss;
 use crate::core::recovery::part::Part;
 use crate::core::recovery::resources::{Data, Expiry, OnHand, Resources, Restartable};
@@ -158,10 +158,11 @@ fn checkpoints(evidence: &Evidence, report: &Report) -> Reading<BTreeMap<Part, V
     Reading::Known(all)
 }
 
-/// What runs here and could be started again.
+/// What runs here, hangs, and could be started again. What ends by itself again and again is started
+/// again by its owner already.
 fn restartable(evidence: &Evidence) -> BTreeMap<Part, Restartable> {
     let mut all = BTreeMap::new();
-    for part in Part::ALL {
+    for part in Part::ALL.into_iter().filter(|part| hangs(evidence, *part)) {
         let mut running = evidence
             .running(part)
             .filter(|it: &&Instance| it.owner == Owner::Kubelet && it.run == Run::Running);
@@ -181,6 +182,20 @@ fn restartable(evidence: &Evidence) -> BTreeMap<Part, Restartable> {
         all.insert(Part::Etcd, Restartable::Unit(name.clone()));
     }
     all
+}
+
+fn hangs(evidence: &Evidence, part: Part) -> bool {
+    match part {
+        Part::ApiServer => evidence.own_door().is_some_and(|door| {
+            matches!(door.answer, DoorAnswer::TimedOut | DoorAnswer::NotReady)
+        }),
+        Part::Etcd => evidence
+            .etcd
+            .own_door()
+            .is_some_and(|door| door.answer == EtcdAnswer::Not(DoorAnswer::TimedOut)),
+        // That they renew no lease is what the loss says; nothing else of theirs can be asked.
+        Part::ControllerManager | Part::Scheduler => true,
+    }
 }
 
 fn data(evidence: &Evidence, high_water: Option<i64>) -> Reading<Data> {

@@ -166,5 +166,8 @@ async fn make_room(means: &Means<'_>) -> Result<(), String> {
     let told = |error: crate::etcd::EtcdError| chain(&error);
     let (_, revision) = means.etcd.revision().await.map_err(told)?;
     means.etcd.compact(revision).await.map_err(told)?;
-    Err("the history is compacted; defragment and disarm: `etcdctl defrag`, `etcdctl alarm disarm`".to_owned())
+    Err(
+        "the history is compacted; defragment and disarm: `etcdctl defrag`, `etcdctl alarm disarm`"
+            .to_owned(),
+    )
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
+use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease as ApiLease;
 use k8s_openapi::api::core::v1::Node as ApiNode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -114,18 +116,25 @@ async fn leases(asker: &Asker) -> Result<Vec<Lease>, Unseen> {
         let (meta, spec) = (lease.metadata, lease.spec.unwrap_or_default());
         let name = meta.name?;
         let labels = meta.labels.unwrap_or_default();
-        let identity = labels.keys().any(|label| IDENTITY.contains(&label.as_str()));
+        let identity = labels
+            .keys()
+            .any(|label| IDENTITY.contains(&label.as_str()));
         let prefixes = ["apiserver-", "kube-apiserver-"];
         Some(Lease {
             of_an_apiserver: identity || prefixes.iter().any(|it| name.starts_with(it)),
             name,
             holder: spec.holder_identity,
-            renewed: spec.renew_time.and_then(|time| time.0.to_string().parse().ok()),
+            renewed: spec.renew_time.and_then(|time| timestamp(&time)),
             duration_seconds: spec.lease_duration_seconds.map(i64::from),
             resource_version: meta.resource_version?,
         })
     })
     .await
+}
+
+/// k8s-openapi has a version of jiff of its own.
+fn timestamp(time: &MicroTime) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(time.0.as_nanosecond()).ok()
 }
 
 async fn nodes(asker: &Asker) -> Result<Vec<Node>, Unseen> {
@@ -173,10 +182,19 @@ struct PodSpec {
 
 async fn pods(asker: &Asker) -> Result<Vec<Pod>, Unseen> {
     list(asker, "/api/v1/pods", |pod: PodSeen| {
-        let PodMeta { namespace, name, uid } = pod.metadata;
+        let PodMeta {
+            namespace,
+            name,
+            uid,
+        } = pod.metadata;
         let node = pod.spec.node_name;
         let bound = !node.is_empty();
-        bound.then_some(Pod { namespace, name, uid, node })
+        bound.then_some(Pod {
+            namespace,
+            name,
+            uid,
+            node,
+        })
     })
     .await
 }
@@ -186,7 +204,9 @@ async fn requests(asker: &Asker) -> Result<Vec<Request>, Unseen> {
     list(asker, path, |asked: CertificateSigningRequest| {
         let status = asked.status.unwrap_or_default();
         let decided = status.certificate.is_some()
-            || status.conditions.is_some_and(|conditions| !conditions.is_empty());
+            || status
+                .conditions
+                .is_some_and(|conditions| !conditions.is_empty());
         let spec = asked.spec;
         (!decided).then_some(())?;
         Some(Request {

@@ -4,7 +4,7 @@
 //! <state_dir>/recovery/log                one line for each beginning, end and decision, chained
 //! <state_dir>/recovery/records/<id>.json  one sealed document for each recovery
 //! <state_dir>/recovery/pages/<id>.html    the same for people, once it has ended
-//! <state_dir>/recovery/reports-staging    unfinished writes; also the lock of the log
+//! <state_dir>/recovery/reports-staging    unfinished writes; also the lock of all of it
 //! ```
 //!
 //! A record is written whole at each change of it, so the one of a recovery that was cut off tells
@@ -24,7 +24,7 @@ use crate::core::recovery::record::Record;
 use crate::failpoints::hit;
 use crate::store::dir::{Dir, ReadError, is_name};
 use crate::store::durable::{self, Attributes, DurableError};
-use crate::store::lock::LockError;
+use crate::store::lock::{self, LockError};
 use crate::store::sealed::{self, Format, SealError};
 
 use self::log::Log;
@@ -56,8 +56,8 @@ pub enum ReportError {
     /// The disk: full, say.
     #[error("what a recovery leaves cannot be written")]
     Write(#[from] DurableError),
-    /// The log cannot be locked.
-    #[error("the log of recoveries cannot be locked")]
+    /// Its lock cannot be taken.
+    #[error("what recoveries leave cannot be locked")]
     Lock(#[from] LockError),
     /// The id is no name of a file.
     #[error("{0:?} is no id of a recovery")]
@@ -118,6 +118,8 @@ impl Reports {
         }
         let dir = durable::ensure_root(&self.place)?;
         let staging = durable::ensure_dir(&dir, STAGING, 0o700)?;
+        let _held = lock::wait(staging.path())?;
+        durable::sweep(&staging)?;
         let records = durable::ensure_dir(&dir, RECORDS, 0o700)?;
         let bytes = sealed::seal(FORMAT, 1, record).map_err(|source| ReportError::Seal {
             id: record.id.clone(),

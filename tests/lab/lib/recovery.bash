@@ -99,6 +99,9 @@ when_seen() {
 }
 was_seen() { when_seen "$@" >/dev/null; }
 
+# first_failure FROM_MS   when the API server first did not answer after that, as the measuring client saw it
+first_failure() { awk -v from="$1" '$1 >= from && $2 == "fail" {print $1; found = 1; exit} END {exit !found}' "$WATCH_LOG"; }
+
 # ended_as OUTCOME   a recovery has ended so since given_recovery_daemon, and none is under way
 ended_as() {
     recovery ".running == null and .last.id != \"$LAST_BEFORE\" and .last.id != null and (.last.outcome | tostring | startswith(\"$1\"))"

@@ -232,7 +232,10 @@ fn leases(facts: &Facts) -> Vec<Planned> {
 }
 
 fn stale_lease(facts: &Facts, lease: &Lease) -> Option<Planned> {
-    let holder = lease.holder.as_deref().filter(|holder| !holder.is_empty())?;
+    let holder = lease
+        .holder
+        .as_deref()
+        .filter(|holder| !holder.is_empty())?;
     // Those of API servers are no leader election; they clear up after each other.
     if lease.of_an_apiserver {
         return None;
@@ -280,7 +283,9 @@ fn nodes(facts: &Facts) -> Vec<Planned> {
             .into_iter()
             .collect();
     };
-    let named = nodes.iter().filter(|it| facts.named_gone.contains(&it.name));
+    let named = nodes
+        .iter()
+        .filter(|it| facts.named_gone.contains(&it.name));
     let planned = named.map(|node| Planned {
         kind,
         what: format!("node {} is gone, says the operator", node.name),
@@ -316,10 +321,15 @@ fn alarms(facts: &Facts) -> Vec<Planned> {
             act: Ok(Act::MakeRoom),
         });
     }
-    all.extend(alarms.iter().filter(|it| *it != "NOSPACE").map(|alarm| Planned {
-        kind,
-        what: format!("etcd has the alarm {alarm}"),
-        act: Err("only an operator can tell what to do about it".to_owned()),
-    }));
+    all.extend(
+        alarms
+            .iter()
+            .filter(|it| *it != "NOSPACE")
+            .map(|alarm| Planned {
+                kind,
+                what: format!("etcd has the alarm {alarm}"),
+                act: Err("only an operator can tell what to do about it".to_owned()),
+            }),
+    );
     all
 }

@@ -25,7 +25,12 @@ pub(super) fn pods(facts: &Facts) -> Vec<Planned> {
     let plausible = nodes.iter().any(|node| node.name == facts.node);
     let before = missing(&facts.first).unwrap_or_default();
     for pod in missing(look).unwrap_or_default() {
-        let Pod { namespace, name, uid, node } = pod;
+        let Pod {
+            namespace,
+            name,
+            uid,
+            node,
+        } = pod;
         all.push(Planned {
             kind,
             what: format!("pod {namespace}/{name} is bound to {node}, which is no node any more"),

@@ -18,13 +18,9 @@ const GROUP: &str = "system:nodes";
 pub(super) fn requests(facts: &Facts) -> Vec<Planned> {
     let kind = Hygiene::CertificateRequests;
     let Reading::Known(requests) = &facts.second.requests else {
-        return unseen(
-            kind,
-            "requests for certificates",
-            &facts.second.requests,
-        )
-        .into_iter()
-        .collect();
+        return unseen(kind, "requests for certificates", &facts.second.requests)
+            .into_iter()
+            .collect();
     };
     let user = format!("system:node:{}", facts.node);
     let ours = requests.iter().filter(|request| {
@@ -55,7 +51,10 @@ fn against(facts: &Facts, request: &Request, user: &str) -> Option<String> {
         return Some("what it asks for cannot be read".to_owned());
     };
     if request.requestor != user {
-        return Some(format!("{} asks for it, and not this node", request.requestor));
+        return Some(format!(
+            "{} asks for it, and not this node",
+            request.requestor
+        ));
     }
     if !request.groups.contains(GROUP) {
         return Some(format!("who asks for it is not in the group {GROUP}"));
@@ -64,7 +63,10 @@ fn against(facts: &Facts, request: &Request, user: &str) -> Option<String> {
         return Some("its subject is not exactly this node".to_owned());
     }
     let (purpose, names) = match request.signer.as_str() {
-        CLIENT => ("client auth", subject.dns.is_empty() && subject.addresses.is_empty()),
+        CLIENT => (
+            "client auth",
+            subject.dns.is_empty() && subject.addresses.is_empty(),
+        ),
         SERVING => ("server auth", are_ours(facts, subject)),
         other => return Some(format!("its signer is {other}")),
     };
@@ -89,9 +91,10 @@ fn are_ours(facts: &Facts, subject: &Subject) -> bool {
         .collect();
     own.insert(facts.node.clone());
     let hosts = subject.dns.iter().all(|name| own.contains(name));
-    let addresses = subject.addresses.iter().all(|address| {
-        facts.addresses.contains(address) || own.contains(&address.to_string())
-    });
+    let addresses = subject
+        .addresses
+        .iter()
+        .all(|address| facts.addresses.contains(address) || own.contains(&address.to_string()));
     let any = !subject.dns.is_empty() || !subject.addresses.is_empty();
     hosts && addresses && any
 }

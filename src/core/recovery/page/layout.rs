@@ -92,7 +92,13 @@ impl Label {
 
 fn width(text: &str) -> f64 {
     // Most characters outside of Latin script are twice as wide.
-    let widths = text.chars().map(|c| if c >= '\u{1100}' && c != '…' { 2.0 } else { 1.0 });
+    let widths = text.chars().map(|c| {
+        if c >= '\u{1100}' && c != '…' {
+            2.0
+        } else {
+            1.0
+        }
+    });
     widths.sum::<f64>() * CHARACTER
 }
 
@@ -109,22 +115,34 @@ pub(super) fn layout(record: &Record, now: Timestamp) -> Layout {
         kind: BarKind::Detection,
     }];
     let last = record.phases.len().saturating_sub(1);
-    bars.extend(record.phases.iter().enumerate().take(MOST).map(|(index, phase)| {
-        let end = phase.ended.or(record.ended_at).unwrap_or(to);
-        Bar {
-            what: phase.what.clone(),
-            from: x(phase.began),
-            to: x(end),
-            length: between(phase.began, end),
-            kind: match () {
-                () if record.outcome.is_none() && phase.ended.is_none() => BarKind::Running,
-                () if failed && index == last => BarKind::Failed,
-                () => BarKind::Phase,
-            },
-        }
-    }));
+    bars.extend(
+        record
+            .phases
+            .iter()
+            .enumerate()
+            .take(MOST)
+            .map(|(index, phase)| {
+                let end = phase.ended.or(record.ended_at).unwrap_or(to);
+                Bar {
+                    what: phase.what.clone(),
+                    from: x(phase.began),
+                    to: x(end),
+                    length: between(phase.began, end),
+                    kind: if record.outcome.is_none() && phase.ended.is_none() {
+                        BarKind::Running
+                    } else if failed && index == last {
+                        BarKind::Failed
+                    } else {
+                        BarKind::Phase
+                    },
+                }
+            }),
+    );
     let api = stretches(record, from, to);
-    let api = api.into_iter().map(|it| (x(it.from), x(it.to), it)).collect();
+    let api = api
+        .into_iter()
+        .map(|it| (x(it.from), x(it.to), it))
+        .collect();
     let drawn = record.events.iter().take(MOST);
     let labels = drawn.map(|event| Label {
         at: x(event.at),
@@ -166,7 +184,11 @@ fn span(record: &Record, now: Timestamp) -> (Timestamp, Timestamp, bool) {
     let took = between(record.entered_at, to);
     let before = between(record.suspected_at, record.entered_at);
     // Hours of waiting for an operator would leave no room for the recovery itself.
-    if before > took.saturating_mul(3).max(std::time::Duration::from_secs(60)) {
+    if before
+        > took
+            .saturating_mul(3)
+            .max(std::time::Duration::from_secs(60))
+    {
         let margin = (took / 4).max(std::time::Duration::from_secs(1));
         let from = record.entered_at.checked_sub(margin);
         return (from.unwrap_or(record.entered_at), to, true);

@@ -107,7 +107,11 @@ fn api(out: &mut String, layout: &Layout) {
             Some(false) => ("away", "away"),
             None => ("unknown", "not known"),
         };
-        let Stretch { from: begin, to: end, .. } = stretch;
+        let Stretch {
+            from: begin,
+            to: end,
+            ..
+        } = stretch;
         let length = seconds(seconds_between(*begin, *end));
         let width = (to - from).max(1.0);
         let _ = writeln!(
