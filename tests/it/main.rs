@@ -18,7 +18,6 @@
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
-
 mod activation;
 mod alerts;
 mod api;
@@ -108,6 +107,7 @@ mod recover_tree;
 mod recovery_cli;
 mod recovery_course;
 mod recovery_current;
+mod recovery_degraded;
 mod recovery_etcd;
 mod recovery_false_alarms;
 mod recovery_hygiene;
