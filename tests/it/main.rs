@@ -18,6 +18,7 @@
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
+
 mod activation;
 mod alerts;
 mod api;

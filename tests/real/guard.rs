@@ -121,10 +121,10 @@ impl Guarded {
     async fn until(&mut self, what: &str, is: impl Fn(&FileReport) -> bool) -> FileReport {
         let found = |view: &GuardView| view.files.first().is_some_and(&is);
         let waited = tokio::time::timeout(LONG, self.view.wait_for(found)).await;
-        if let Ok(view) = waited {
-            return view.unwrap().files[0].clone();
+        match waited.map(|view| view.unwrap().files[0].clone()) {
+            Ok(file) => file,
+            Err(_) => panic!("{what}: not in time: {:?}", self.view.borrow()),
         }
-        panic!("{what}: not in time: {:?}", self.view.borrow())
     }
 
     /// Waits until the kubelet's pod of the file is so: its sandbox, and whether its container runs.
