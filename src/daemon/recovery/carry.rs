@@ -51,14 +51,15 @@ impl Task {
             wall,
             boot_id: &self.boot_id,
         });
-        if automatic {
+        // The loop activates checkpoints anyway: that is no recovery to be rationed.
+        if automatic && rung != Rung::Checkpoints {
             let period = self.settings.recovery.policy.period;
             self.standing
                 .began
                 .retain(|began| crate::core::backup::report::age(*began, wall) < period);
             self.standing.began.push(wall);
             self.remember().await;
-        } else if self.standing.latched.take().is_some() {
+        } else if !automatic && self.standing.latched.take().is_some() {
             self.remember().await;
         }
         warn!(

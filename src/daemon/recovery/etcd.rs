@@ -108,7 +108,12 @@ pub(super) async fn restore(order: &Order, source: Source) -> Ended {
                 order.say(notice);
             }
             book.close()?;
-            let lost_seconds = lost(order, &source);
+            // Alone it had everything that was ever acknowledged; one of several may lag.
+            let alone = restored.home.others().is_empty();
+            let lost_seconds = match &source {
+                Source::DataDirectory => alone.then_some(0),
+                Source::Backup(_) => lost(order, &source),
+            };
             Ok(Done {
                 what: format!(
                     "etcd serves {} keys at revision {} (restored from revision {})",
