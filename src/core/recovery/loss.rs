@@ -6,9 +6,7 @@ use super::part::Part;
 use crate::core::time::Moment;
 
 /// What is lost.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// No API server serves anywhere we can ask, etcd does.
