@@ -125,6 +125,10 @@ impl Guarded {
             Ok(file) => file,
             Err(_) => panic!("{what}: not in time: {:?}", self.view.borrow()),
         }
+        let waited = waited.is_ok_and(|view| view.is_ok());
+        let view = self.view.borrow();
+        assert!(waited, "{what}: not in time: {view:?}");
+        view.files[0].clone()
     }
 
     /// Waits until the kubelet's pod of the file is so: its sandbox, and whether its container runs.
