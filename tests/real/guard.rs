@@ -121,10 +121,10 @@ impl Guarded {
     async fn until(&mut self, what: &str, is: impl Fn(&FileReport) -> bool) -> FileReport {
         let found = |view: &GuardView| view.files.first().is_some_and(&is);
         let waited = tokio::time::timeout(LONG, self.view.wait_for(found)).await;
-        if let Ok(view) = waited {
-            return view.unwrap().files[0].clone();
-        }
-        panic!("{what}: not in time: {:?}", self.view.borrow())
+        let waited = waited.is_ok_and(|view| view.is_ok());
+        let view = self.view.borrow();
+        assert!(waited, "{what}: not in time: {view:?}");
+        view.files[0].clone()
     }
 
     /// Waits until the kubelet's pod of the file is so: its sandbox, and whether its container runs.
