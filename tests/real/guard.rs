@@ -121,10 +121,6 @@ impl Guarded {
     async fn until(&mut self, what: &str, is: impl Fn(&FileReport) -> bool) -> FileReport {
         let found = |view: &GuardView| view.files.first().is_some_and(&is);
         let waited = tokio::time::timeout(LONG, self.view.wait_for(found)).await;
-        match waited.map(|view| view.unwrap().files[0].clone()) {
-            Ok(file) => file,
-            Err(_) => panic!("{what}: not in time: {:?}", self.view.borrow()),
-        }
         let waited = waited.is_ok_and(|view| view.is_ok());
         let view = self.view.borrow();
         assert!(waited, "{what}: not in time: {view:?}");
