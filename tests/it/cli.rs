@@ -210,6 +210,7 @@ async fn help_is_what_it_was() {
     insta::assert_snapshot!("help", all.await);
     let operations = help_of(&[&["cleanup"], &["start"]]);
     insta::assert_snapshot!("help_of_operations", operations.await);
+    insta::assert_snapshot!("help_of_hold", help_of(&[&["hold"]]).await);
 }
 
 async fn help_of(commands: &[&[&str]]) -> String {
@@ -259,6 +260,7 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-cleanup.8",
             "rekindle-completions.8",
             "rekindle-doctor.8",
+            "rekindle-hold.8",
             "rekindle-man.8",
             "rekindle-recover.8",
             "rekindle-recovery-mode-report.8",
