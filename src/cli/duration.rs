@@ -36,7 +36,11 @@ mod tests {
             ("PT1H", 3600),
             ("0s", 0),
         ] {
-            assert_eq!(parse(text).map(|length| length.as_secs()), Ok(seconds), "{text}");
+            assert_eq!(
+                parse(text).map(|length| length.as_secs()),
+                Ok(seconds),
+                "{text}"
+            );
         }
         for text in ["", "soon", "30", "-5m", "5m ago", "1mo", "1y", "∞"] {
             assert!(parse(text).is_err(), "{text}");

@@ -6,7 +6,6 @@ mod report;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Args;
 use self::asked::Asked;
 use self::report::Report;
 use super::exit::{Exit, Failure};
@@ -16,6 +15,7 @@ use crate::config;
 use crate::core::recover::plan::{Mistakes, Plan};
 use crate::recover::prepare::{Order, PrepareError, Prepared, prepare};
 use crate::recover::tree::{Asset, KUBECONFIG, Place, TreeError};
+use clap::Args;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -132,14 +132,16 @@ fn prepared(order: &Order) -> Result<Prepared, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::of(Exit::No, &error))?;
-    runtime.block_on(prepare(order)).map_err(|error| match error {
-        PrepareError::Kubeconfig(error) => Failure::of(Exit::No, &error)
-            .hint("give a file that kubectl works with as --kubeconfig"),
-        PrepareError::Source(error) => Failure::of(Exit::No, &error).maybe_hint(error.hint()),
-        PrepareError::Mistakes(mistakes) => refused(mistakes),
-        PrepareError::Tree(error) => unwritable(error),
-        PrepareError::NoRandom => Failure::of(Exit::No, &error),
-    })
+    runtime
+        .block_on(prepare(order))
+        .map_err(|error| match error {
+            PrepareError::Kubeconfig(error) => Failure::of(Exit::No, &error)
+                .hint("give a file that kubectl works with as --kubeconfig"),
+            PrepareError::Source(error) => Failure::of(Exit::No, &error).maybe_hint(error.hint()),
+            PrepareError::Mistakes(mistakes) => refused(mistakes),
+            PrepareError::Tree(error) => unwritable(error),
+            PrepareError::NoRandom => Failure::of(Exit::No, &error),
+        })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -190,9 +190,7 @@ pub(crate) fn running(
         .map(|container| container.name.as_str())
         .collect();
     let whole = match containers {
-        Some(containers) => containers
-            .iter()
-            .all(|name| names.contains(name.as_str())),
+        Some(containers) => containers.iter().all(|name| names.contains(name.as_str())),
         None => {
             !names.is_empty()
                 && sandbox

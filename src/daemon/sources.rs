@@ -135,7 +135,6 @@ impl Sources {
     }
 
     /// What is read along by recovery mode.
-    #[allow(dead_code, reason = "recovery mode's task takes them")]
     pub(super) fn receivers(&self) -> Receivers {
         Receivers {
             runtime: self.runtime.clone(),

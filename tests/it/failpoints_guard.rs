@@ -49,7 +49,9 @@ fn travel(dir: &Path) {
     let (digest, present) = (Node::digest(&good), Node::digest(&wrong));
     if disk.get(API).as_ref() == Some(&good) && !disk.state.join("placed").exists() {
         disk.keep(API);
-        disk.guard.commit(&disk.guard.load().unwrap().memory, 1).unwrap();
+        disk.guard
+            .commit(&disk.guard.load().unwrap().memory, 1)
+            .unwrap();
         disk.put(API, &wrong);
     }
     disk.guard

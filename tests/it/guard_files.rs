@@ -23,7 +23,11 @@ impl Disk {
     pub(crate) fn new(dir: &Path) -> Self {
         let (manifests, state) = (dir.join("manifests"), dir.join("state"));
         std::fs::create_dir_all(&manifests).unwrap();
-        let files = [API.to_owned(), ETCD.to_owned(), "rekindle-x.json".to_owned()];
+        let files = [
+            API.to_owned(),
+            ETCD.to_owned(),
+            "rekindle-x.json".to_owned(),
+        ];
         let guard = Guard::new(&state, &manifests, dir.join("staging"), files, "node1");
         let state = state.join("static-pods");
         Self {
@@ -101,7 +105,10 @@ fn what_stands_there_is_seen_and_never_our_own_files() {
     disk.put(API, &"#".repeat(2 << 20));
     assert!(matches!(disk.look(API), FileSeen::Unseen(_)));
     std::fs::remove_dir_all(&disk.manifests).unwrap();
-    assert!(disk.guard.seen().known().is_none(), "no directory is unknown");
+    assert!(
+        disk.guard.seen().known().is_none(),
+        "no directory is unknown"
+    );
 }
 
 #[test]
@@ -124,13 +131,19 @@ fn a_copy_is_byte_for_byte_private_and_believed_only_whole() {
     assert!(copies.is_empty(), "{copies:?}");
     assert_eq!(problems.len(), 1);
     let refused = disk.guard.put_back(&restore(API, &digest, None), wall());
-    assert!(matches!(refused, Err(GuardError::NoCopy { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuardError::NoCopy { .. })),
+        "{refused:?}"
+    );
     // Kept again in its place; and not if the file is something else by now.
     disk.keep(API);
     assert_eq!(disk.guard.copies().unwrap().0[API].len(), 1);
     disk.put(API, "");
     let refused = disk.guard.keep(API, &digest, wall());
-    assert!(matches!(refused, Err(GuardError::Changed { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuardError::Changed { .. })),
+        "{refused:?}"
+    );
     disk.guard.drop_copy(API, &digest).unwrap();
     assert!(disk.guard.copies().unwrap().0.is_empty());
 }
@@ -138,7 +151,12 @@ fn a_copy_is_byte_for_byte_private_and_believed_only_whole() {
 #[test]
 fn put_back_over_nothing_and_over_ruins_and_undone() {
     let good = manifest(API, "a");
-    for ruin in [None, Some(String::new()), Some("a: [\n".to_owned()), Some(manifest(API, "wrong"))] {
+    for ruin in [
+        None,
+        Some(String::new()),
+        Some("a: [\n".to_owned()),
+        Some(manifest(API, "wrong")),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::new(dir.path());
         disk.put(API, &good);
@@ -169,7 +187,10 @@ fn put_back_over_nothing_and_over_ruins_and_undone() {
         disk.guard.undo(API).unwrap();
         assert_eq!(disk.get(API), ruin);
         let again = disk.guard.undo(API);
-        assert!(matches!(again, Err(GuardError::NothingToUndo { .. })), "{again:?}");
+        assert!(
+            matches!(again, Err(GuardError::NothingToUndo { .. })),
+            "{again:?}"
+        );
     }
 }
 
@@ -183,23 +204,38 @@ fn what_somebody_changed_meanwhile_is_left_alone() {
     let mended = manifest(API, "mended");
     disk.put(API, &mended);
     let refused = disk.guard.put_back(&restore(API, &digest, None), wall());
-    assert!(matches!(refused, Err(GuardError::Changed { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuardError::Changed { .. })),
+        "{refused:?}"
+    );
     assert_eq!(disk.get(API), Some(mended.clone()));
     // Put back, then mended: an undoing would undo that.
     let wedged = Some(Node::digest(&mended));
-    disk.guard.put_back(&restore(API, &digest, wedged), wall()).unwrap();
+    disk.guard
+        .put_back(&restore(API, &digest, wedged), wall())
+        .unwrap();
     disk.put(API, &manifest(API, "other"));
     let refused = disk.guard.undo(API);
-    assert!(matches!(refused, Err(GuardError::Changed { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuardError::Changed { .. })),
+        "{refused:?}"
+    );
     assert_eq!(disk.get(API), Some(manifest(API, "other")));
     // A link is somebody's own way.
     std::fs::remove_file(disk.manifests.join(API)).unwrap();
     std::os::unix::fs::symlink("/nonexistent", disk.manifests.join(API)).unwrap();
     let refused = disk.guard.put_back(&restore(API, &digest, None), wall());
-    assert!(matches!(refused, Err(GuardError::NotAFile { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuardError::NotAFile { .. })),
+        "{refused:?}"
+    );
     // And no directory is made for the kubelet.
     std::fs::remove_dir_all(&disk.manifests).unwrap();
-    assert!(disk.guard.put_back(&restore(API, &digest, None), wall()).is_err());
+    assert!(
+        disk.guard
+            .put_back(&restore(API, &digest, None), wall())
+            .is_err()
+    );
     assert!(!disk.manifests.exists());
 }
 
@@ -267,7 +303,11 @@ fn the_memory_survives_and_a_damaged_one_is_made_anew() {
 #[test]
 fn kubeadm_is_found_by_the_name_of_its_process() {
     let dir = tempfile::tempdir().unwrap();
-    for (pid, comm) in [("1", "systemd\n"), ("77", "kubelet\n"), ("self", "kubeadm\n")] {
+    for (pid, comm) in [
+        ("1", "systemd\n"),
+        ("77", "kubelet\n"),
+        ("self", "kubeadm\n"),
+    ] {
         std::fs::create_dir(dir.path().join(pid)).unwrap();
         overwrite(&dir.path().join(pid).join("comm"), comm.as_bytes());
     }

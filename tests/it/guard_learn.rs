@@ -130,7 +130,10 @@ fn what_is_not_known_changes_nothing() {
     node.write(API, &manifest(API, "b"));
     node.seen.runtime = silent(UnseenKind::TimedOut);
     node.turns(600);
-    assert_eq!(node.good(API), before.files[API].good.as_ref().map(|g| g.digest.clone()));
+    assert_eq!(
+        node.good(API),
+        before.files[API].good.as_ref().map(|g| g.digest.clone())
+    );
     assert_eq!(node.file(API).wrong, None);
 }
 

@@ -12,8 +12,12 @@ fn ruined() -> Vec<(&'static str, Node)> {
     let ways: [(&str, fn(&mut Node)); 5] = [
         ("deleted", |node| node.remove(API)),
         ("emptied", |node| node.write(API, "")),
-        ("broken", |node| node.write(API, "apiVersion: v1\n kind: Pod\n")),
-        ("no pod", |node| node.write(API, "kind: List\napiVersion: v1\n")),
+        ("broken", |node| {
+            node.write(API, "apiVersion: v1\n kind: Pod\n")
+        }),
+        ("no pod", |node| {
+            node.write(API, "kind: List\napiVersion: v1\n")
+        }),
         ("wrong flag", |node| {
             node.write(API, &manifest(API, "no-such-flag"));
             node.turns(2);
@@ -109,7 +113,10 @@ fn a_change_that_served_for_a_moment_is_not_what_keeps_it_from_serving() {
     node.run(API, Does::Crash);
     node.turns(600);
     node.lost(&[Loss::ApiServers]);
-    assert!(node.restored().is_empty(), "it did serve: something else is wrong");
+    assert!(
+        node.restored().is_empty(),
+        "it did serve: something else is wrong"
+    );
 }
 
 #[test]
@@ -190,13 +197,17 @@ fn everything_gone_at_once_is_a_disaster_only_while_the_kubelet_answers() {
 fn what_was_cleared_off_the_host_too_is_not_put_back() {
     let mut node = Node::proven(&ALL);
     node.remove(ETCD);
-    node.lacks.insert(ETCD, vec!["/var/lib/etcd/member".to_owned()]);
+    node.lacks
+        .insert(ETCD, vec!["/var/lib/etcd/member".to_owned()]);
     node.lost(&[Loss::Everything]);
     for asker in [Asker::Automatic, Asker::Operator] {
         node.asker = asker;
         let found = node.restores();
         assert_eq!(found.files, [], "an empty etcd would come up");
-        assert!(found.blockers[0].contains("/var/lib/etcd/member"), "{found:?}");
+        assert!(
+            found.blockers[0].contains("/var/lib/etcd/member"),
+            "{found:?}"
+        );
     }
 }
 
@@ -218,7 +229,12 @@ fn parts_come_in_the_order_in_which_they_are_needed() {
     for file in ALL {
         node.remove(file);
     }
-    let order: Vec<String> = node.restores().files.into_iter().map(|one| one.file).collect();
+    let order: Vec<String> = node
+        .restores()
+        .files
+        .into_iter()
+        .map(|one| one.file)
+        .collect();
     assert_eq!(order, ALL.map(str::to_owned));
 }
 

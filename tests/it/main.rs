@@ -108,6 +108,7 @@ mod recover_tree;
 mod recovery_cli;
 mod recovery_course;
 mod recovery_current;
+mod recovery_degraded;
 mod recovery_etcd;
 mod recovery_false_alarms;
 mod recovery_hygiene;

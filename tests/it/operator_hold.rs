@@ -186,7 +186,13 @@ fn timers_start_again_and_nothing_is_removed_on_what_was_said_meanwhile() {
 
 fn hold(length: Duration) -> OperatorHold {
     let wall = WALL.parse().unwrap();
-    OperatorHold::new(length, ("upgrade", "alice"), "boot-1", Moment(500_000), wall)
+    OperatorHold::new(
+        length,
+        ("upgrade", "alice"),
+        "boot-1",
+        Moment(500_000),
+        wall,
+    )
 }
 
 #[test]
@@ -214,12 +220,18 @@ fn after_a_reboot_the_wall_clock_counts_and_may_be_wrong() {
     let ends = |now: u64, wall: &str| hold.ends_in("boot-2", Moment(now), wall.parse().unwrap());
     // Ten minutes later, a minute after the boot: fifty are left.
     let fifty = Duration::from_secs(3000);
-    assert_eq!(ends(60_000, "2026-11-25T18:10:00Z"), Moment(60_000).after(fifty));
+    assert_eq!(
+        ends(60_000, "2026-11-25T18:10:00Z"),
+        Moment(60_000).after(fifty)
+    );
     // Long after.
     assert_eq!(ends(60_000, "2026-11-26T18:00:00Z"), Moment(60_000));
     // A clock that lost its battery: at most an hour from the boot.
     assert_eq!(ends(60_000, "1970-01-01T00:00:00Z"), Moment(0).after(HOUR));
-    assert_eq!(ends(7_200_000, "1970-01-01T00:00:00Z"), Moment(0).after(HOUR));
+    assert_eq!(
+        ends(7_200_000, "1970-01-01T00:00:00Z"),
+        Moment(0).after(HOUR)
+    );
 }
 
 #[test]

@@ -47,14 +47,20 @@ fn it_is_placed_shown_replaced_and_released_with_no_daemon() {
     assert!(out.contains("kernel upgrade"), "{out}");
     let (_, out, _) = told(&rekindle(dir.path(), &["-o", "json"]));
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&json["held"], &json["hold"]["by"]), (&true.into(), &"alice".into()));
+    assert_eq!(
+        (&json["held"], &json["hold"]["by"]),
+        (&true.into(), &"alice".into())
+    );
     let left = json["hold"]["seconds_left"].as_u64().unwrap();
     assert!((5000..=5400).contains(&left), "{left}");
     let args = ["--for", "2d", "--reason", "another one"];
     let (code, out, err) = told(&rekindle(dir.path(), &args));
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("instead of: HELD by alice"), "{err}");
-    assert!(out.contains("another one") && !out.contains("kernel"), "{out}");
+    assert!(
+        out.contains("another one") && !out.contains("kernel"),
+        "{out}"
+    );
     let (code, out, err) = told(&rekindle(dir.path(), &["--release"]));
     assert_eq!((code, out.as_str()), (Some(0), "not held\n"));
     assert!(err.starts_with("released"), "{err}");

@@ -111,7 +111,10 @@ fn etcd_comes_back_from_its_data_then_what_is_stale_is_cleared_up_then_it_ends()
     journal.start(Act::Hygiene, Moment(30_000), wall());
     journal.end(Ok(String::new()), Moment(31_000), wall());
     journal.well_since = Some(Moment(30_000));
-    assert!(matches!(step(&journal, &healthy, 32, 32_000), Next::Wait(..)));
+    assert!(matches!(
+        step(&journal, &healthy, 32, 32_000),
+        Next::Wait(..)
+    ));
     let settled = Moment(30_000).after(SETTLE).0;
     assert_eq!(
         step(&journal, &healthy, 40, settled),
@@ -123,13 +126,21 @@ fn etcd_comes_back_from_its_data_then_what_is_stale_is_cleared_up_then_it_ends()
 fn a_way_that_fails_gives_way_to_the_next() {
     let mut journal = begun(Loss::EtcdQuorum, None);
     journal.start(Act::RestoreData, Moment(0), wall());
-    journal.end(Err("the database is damaged".to_owned()), Moment(5000), wall());
+    journal.end(
+        Err("the database is damaged".to_owned()),
+        Moment(5000),
+        wall(),
+    );
     let next = step(&journal, &lost(Loss::EtcdQuorum), 6, 6000);
     assert_eq!(
         next,
         Next::Do(Act::RestoreBackup("20261125T113000Z-master1".to_owned()))
     );
-    assert!(journal.record.phases[0].note.contains("failed: the database is damaged"));
+    assert!(
+        journal.record.phases[0]
+            .note
+            .contains("failed: the database is damaged")
+    );
 }
 
 #[test]
@@ -179,7 +190,10 @@ fn a_recovery_without_end_fails_with_its_reasons() {
     let Next::Wait(waits, _) = step(&journal, &lost(Loss::EtcdQuorum), 100, 100_000) else {
         panic!("nothing is left to do");
     };
-    assert!(waits.iter().any(|why| why.contains("it was tried: no")), "{waits:?}");
+    assert!(
+        waits.iter().any(|why| why.contains("it was tried: no")),
+        "{waits:?}"
+    );
     let Next::End(Outcome::Failed(why)) = step(&journal, &lost(Loss::EtcdQuorum), 1800, 1_800_000)
     else {
         panic!("it goes on for ever");

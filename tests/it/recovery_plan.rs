@@ -59,11 +59,27 @@ pub fn resources() -> Resources {
 }
 
 fn planned(loss: Loss, resources: &Resources, policy: &RecoveryPolicy) -> Plan {
-    plan(loss, resources, policy, &Restraint::default(), None, &[], now())
+    plan(
+        loss,
+        resources,
+        policy,
+        &Restraint::default(),
+        None,
+        &[],
+        now(),
+    )
 }
 
 fn asked(loss: Loss, resources: &Resources, policy: &RecoveryPolicy, asked: &Asked) -> Plan {
-    plan(loss, resources, policy, &Restraint::default(), Some(asked), &[], now())
+    plan(
+        loss,
+        resources,
+        policy,
+        &Restraint::default(),
+        Some(asked),
+        &[],
+        now(),
+    )
 }
 
 #[test]
@@ -91,7 +107,9 @@ fn a_backup_is_taken_without_asking_only_within_the_loss_that_is_allowed() {
     assert!(plan.has_way());
     let told = plan.refusals.join("\n");
     assert!(
-        told.contains("backup: it loses the last 30 min, and recovery.max_auto_data_loss_seconds allows 0 s"),
+        told.contains(
+            "backup: it loses the last 30 min, and recovery.max_auto_data_loss_seconds allows 0 s"
+        ),
         "{told}"
     );
     let generous = RecoveryPolicy {
@@ -112,7 +130,11 @@ fn an_operator_allows_a_loss_for_once() {
     };
     let plan = asked(Loss::EtcdQuorum, &resources, &policy(), &little);
     assert_eq!(plan.chosen, None);
-    assert!(plan.refusals.iter().any(|why| why.contains("--allow-data-loss allows 60 s")));
+    assert!(
+        plan.refusals
+            .iter()
+            .any(|why| why.contains("--allow-data-loss allows 60 s"))
+    );
     let enough = Asked {
         allow_loss_seconds: 7200,
         ..Asked::default()
@@ -142,7 +164,10 @@ fn r04_r05_with_other_masters_nobody_restores_etcd_by_himself() {
     let plan = planned(Loss::EtcdQuorum, &resources(), &several);
     assert_eq!(plan.chosen, None);
     let told = plan.refusals.join("\n");
-    assert!(told.contains("there are other masters (master2, master3)"), "{told}");
+    assert!(
+        told.contains("there are other masters (master2, master3)"),
+        "{told}"
+    );
     let operator = Asked::default();
     let plan = asked(Loss::EtcdQuorum, &resources(), &several, &operator);
     assert_eq!(plan.chosen, Some(Rung::DataDirectory));
@@ -185,8 +210,16 @@ fn r13_an_over_eager_recovery_is_latched_and_counted() {
         now(),
     );
     assert_eq!(plan1.chosen, None);
-    assert!(plan1.refusals[0].contains("latched: recovery"), "{:?}", plan1.refusals);
-    let began = |minutes: u64| now().checked_sub(Duration::from_secs(60 * minutes)).unwrap();
+    assert!(
+        plan1.refusals[0].contains("latched: recovery"),
+        "{:?}",
+        plan1.refusals
+    );
+    let began = |minutes: u64| {
+        now()
+            .checked_sub(Duration::from_secs(60 * minutes))
+            .unwrap()
+    };
     let often = Restraint {
         recent: vec![began(300), began(200), began(100)],
         ..Restraint::default()
@@ -253,7 +286,10 @@ fn what_failed_is_not_tried_again_in_the_same_recovery() {
         now(),
     );
     assert_eq!(plan.chosen, Some(Rung::Backup));
-    let way = plan.rungs.iter().find(|way| way.rung == Rung::DataDirectory);
+    let way = plan
+        .rungs
+        .iter()
+        .find(|way| way.rung == Rung::DataDirectory);
     assert!(way.unwrap().blockers[0].contains("the database is damaged"));
 }
 
@@ -318,7 +354,10 @@ fn too_little_room_is_said_with_numbers() {
     let plan = planned(Loss::EtcdQuorum, &resources, &policy());
     assert_eq!(plan.chosen, None);
     let told = plan.refusals.join("\n");
-    assert!(told.contains("300 MiB beside etcd's data directory, and 100 MiB are free"), "{told}");
+    assert!(
+        told.contains("300 MiB beside etcd's data directory, and 100 MiB are free"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -121,10 +121,10 @@ impl Guarded {
     async fn until(&mut self, what: &str, is: impl Fn(&FileReport) -> bool) -> FileReport {
         let found = |view: &GuardView| view.files.first().is_some_and(&is);
         let waited = tokio::time::timeout(LONG, self.view.wait_for(found)).await;
-        if let Ok(view) = waited {
-            return view.unwrap().files[0].clone();
-        }
-        panic!("{what}: not in time: {:?}", self.view.borrow())
+        let waited = waited.is_ok_and(|view| view.is_ok());
+        let view = self.view.borrow();
+        assert!(waited, "{what}: not in time: {view:?}");
+        view.files[0].clone()
     }
 
     /// Waits until the kubelet's pod of the file is so: its sandbox, and whether its container runs.
@@ -137,7 +137,10 @@ impl Guarded {
             let sandbox = pods.find(|one| one.running && one.pod.name.starts_with(NAME));
             is(sandbox.map(|sandbox| {
                 let mut all = sandbox.containers.iter();
-                (sandbox.id.as_str(), all.any(|one| one.task == TaskState::Running))
+                (
+                    sandbox.id.as_str(),
+                    all.any(|one| one.task == TaskState::Running),
+                )
             }))
         };
         let waited = tokio::time::timeout(LONG, self.runtime.wait_for(found)).await;
@@ -200,13 +203,17 @@ async fn a_ruined_manifest_is_put_back_and_the_kubelet_runs_it_again() {
         }
         let is = move |file: &FileReport| file.wrong == Some(wrong);
         guarded.until("found wrong", is).await;
-        guarded.pod("stopped by the kubelet", |pod| pod.is_none()).await;
+        guarded
+            .pod("stopped by the kubelet", |pod| pod.is_none())
+            .await;
         let found = guarded.restores();
         assert_eq!(found.len(), 1, "{found:?}");
         let stopped = std::time::Instant::now();
         put_back.put_back(&found[0], now).unwrap();
         assert_eq!(std::fs::read_to_string(&guarded.manifest).unwrap(), good);
-        guarded.pod("run again", |pod| pod.is_some_and(|pod| pod.1)).await;
+        guarded
+            .pod("run again", |pod| pod.is_some_and(|pod| pod.1))
+            .await;
         println!(
             "{wrong:?}: stopped by the kubelet within {:?}, runs {:?} after it was put back",
             stopped - started,
@@ -219,7 +226,9 @@ async fn a_ruined_manifest_is_put_back_and_the_kubelet_runs_it_again() {
     let changed = manifest(image, "exec sleep 200000");
     write(&guarded.manifest, &changed);
     let before = proven.copy.clone();
-    let changed = guarded.until("the change is proven", |file| file.copy != before).await;
+    let changed = guarded
+        .until("the change is proven", |file| file.copy != before)
+        .await;
     assert_eq!(guarded.restores(), []);
 
     // One that cannot start is not, and the last good one comes back.
@@ -229,7 +238,9 @@ async fn a_ruined_manifest_is_put_back_and_the_kubelet_runs_it_again() {
     assert_eq!(wedged.copy, changed.copy);
     let found = guarded.restores();
     let done = put_back.put_back(&found[0], now).unwrap();
-    guarded.pod("run again", |pod| pod.is_some_and(|pod| pod.1)).await;
+    guarded
+        .pod("run again", |pod| pod.is_some_and(|pod| pod.1))
+        .await;
     println!("{done:?}");
     let kept = std::fs::read_dir(guarded.dir.path().join("state/static-pods/aside"));
     assert_eq!(kept.unwrap().count(), 3, "each ruin is kept aside");

@@ -48,6 +48,7 @@ impl Observed {
         let (_, runtime) = watch::channel(Reading::Known(RuntimeView::default()));
         let (_, engine) = watch::channel(Reading::Known(EngineView::default()));
         let (_, kubelet) = watch::channel(Reading::not_asked());
+        let (_, hold) = watch::channel(Reading::Known(None));
         let (operations_sender, operations) =
             watch::channel(Reading::Known(OperationsView::default()));
         let receivers = Receivers {
@@ -55,6 +56,7 @@ impl Observed {
             engine,
             kubelet,
             operations,
+            hold,
         };
         let stop = CancellationToken::new();
         let report = Arc::new(Report::default());

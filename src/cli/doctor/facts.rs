@@ -53,12 +53,10 @@ pub(super) fn hold(settings: &Settings) -> Option<Finding> {
                 .since(Some(hold.began))
                 .hint("it ends by itself; `rekindle hold --release` ends it now"),
         ),
-        Reading::Unknown(unseen) => Some(
-            Finding::new("hold", Severity::Fail, unseen.detail).hint(
-                "run it as root; meanwhile the daemon starts and removes nothing; `rekindle hold \
+        Reading::Unknown(unseen) => Some(Finding::new("hold", Severity::Fail, unseen.detail).hint(
+            "run it as root; meanwhile the daemon starts and removes nothing; `rekindle hold \
                  --release` moves a damaged hold aside",
-            ),
-        ),
+        )),
     }
 }
 

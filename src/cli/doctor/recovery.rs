@@ -62,8 +62,13 @@ fn of(plan: &Plan) -> Finding {
                 plan.refusals.join("; ")
             ),
         )
-        .hint("`rekindle recovery-mode plan` shows every way; recovery.* keys say what is automatic"),
-        (None, None) => finding(Severity::Fail, format!("{lost}: no way back: {}", blocked()))
-            .hint("`rekindle recovery-mode plan` shows what each way lacks"),
+        .hint(
+            "`rekindle recovery-mode plan` shows every way; recovery.* keys say what is automatic",
+        ),
+        (None, None) => finding(
+            Severity::Fail,
+            format!("{lost}: no way back: {}", blocked()),
+        )
+        .hint("`rekindle recovery-mode plan` shows what each way lacks"),
     }
 }

@@ -74,11 +74,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     wait_for(conversation(socket, options, out))?
 }
 
-async fn conversation(
-    socket: PathBuf,
-    options: &Options,
-    out: &mut Out,
-) -> Result<Exit, Failure> {
+async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
     let query = query(options);
     let target = format!("/v1/recovery-mode/plan?{query}");
     let asked = client::get::<Plans>(&socket, &target, Duration::from_secs(30)).await;
@@ -105,7 +101,9 @@ async fn conversation(
             last.took_seconds
         ))?,
     }
-    out.note(&format!("`rekindle recovery-mode report {id}` tells all of it"));
+    out.note(&format!(
+        "`rekindle recovery-mode report {id}` tells all of it"
+    ));
     Ok(match last.outcome {
         Outcome::Recovered | Outcome::Unneeded => Exit::Done,
         Outcome::Failed(_) | Outcome::Abandoned(_) => Exit::No,
@@ -177,7 +175,11 @@ async fn follow(socket: &Path, id: &str, out: &mut Out) -> Result<Last, Failure>
                         format!("{}: {}", running.phase, running.waits_for)
                     };
                     if line != said {
-                        out.note(&format!("{:>5} s  {}", running.elapsed_seconds, clean(&line)));
+                        out.note(&format!(
+                            "{:>5} s  {}",
+                            running.elapsed_seconds,
+                            clean(&line)
+                        ));
                         said = line;
                     }
                 }

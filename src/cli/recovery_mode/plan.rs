@@ -74,7 +74,11 @@ pub fn text(plan: &Plan) -> String {
         None => format!("{}: NO WAY BACK\n", plan.loss.word()),
     };
     for way in &plan.rungs {
-        let mark = if plan.chosen == Some(way.rung) { '>' } else { ' ' };
+        let mark = if plan.chosen == Some(way.rung) {
+            '>'
+        } else {
+            ' '
+        };
         let _ = writeln!(
             text,
             " {mark} {:<24} loses {}, about {} s",

@@ -62,10 +62,9 @@ pub fn next(at: &Position<'_>) -> Next {
     if let Some(why) = &journal.ending {
         return match &journal.doing {
             // What runs is told to stop, and says itself when it has.
-            Some(act) if *act != Act::Checkpoints => Next::Wait(
-                vec![format!("{} to stop or to end", act.words())],
-                None,
-            ),
+            Some(act) if *act != Act::Checkpoints => {
+                Next::Wait(vec![format!("{} to stop or to end", act.words())], None)
+            }
             _ => Next::End(Outcome::Abandoned(why.clone())),
         };
     }
@@ -77,15 +76,9 @@ pub fn next(at: &Position<'_>) -> Next {
             }
             // Something else is lost by now, or it never comes.
             if at.now.since(since) >= CHECKPOINTS {
-                return Next::GiveUp(format!(
-                    "not back within {} s",
-                    CHECKPOINTS.as_secs()
-                ));
+                return Next::GiveUp(format!("not back within {} s", CHECKPOINTS.as_secs()));
             }
-            return Next::Wait(
-                at.assessment.waits.clone(),
-                Some(since.after(CHECKPOINTS)),
-            );
+            return Next::Wait(at.assessment.waits.clone(), Some(since.after(CHECKPOINTS)));
         }
         Some(act) => return Next::Wait(vec![act.words()], None),
         None => {}
@@ -129,7 +122,10 @@ fn ending(at: &Position<'_>) -> Next {
         CHECKPOINTS
     };
     let Some(since) = journal.well_since else {
-        return Next::Wait(vec!["everything to stay well".to_owned()], Some(at.now.after(SETTLE)));
+        return Next::Wait(
+            vec!["everything to stay well".to_owned()],
+            Some(at.now.after(SETTLE)),
+        );
     };
     if at.now.since(since) < settle {
         let mut waits = vec!["everything to stay well".to_owned()];
@@ -143,7 +139,10 @@ fn ending(at: &Position<'_>) -> Next {
     }
     let nothing_done = journal.done.is_empty()
         && journal.tried.is_empty()
-        && journal.doing.as_ref().is_none_or(|act| *act != Act::Checkpoints);
+        && journal
+            .doing
+            .as_ref()
+            .is_none_or(|act| *act != Act::Checkpoints);
     Next::End(if nothing_done {
         Outcome::Unneeded
     } else {
@@ -184,12 +183,10 @@ fn act(rung: Rung, loss: Loss, at: &Position<'_>) -> Option<Act> {
             let what = at.resources.restartable.get(&part)?;
             Some(Act::Restart(part, what.clone()))
         }),
-        Rung::StaticPods => {
-            parts.into_iter().find_map(|part| {
-                let restore = at.resources.put_back.get(&part)?;
-                Some(Act::PutBack(part, restore.clone()))
-            })
-        }
+        Rung::StaticPods => parts.into_iter().find_map(|part| {
+            let restore = at.resources.put_back.get(&part)?;
+            Some(Act::PutBack(part, restore.clone()))
+        }),
         Rung::TemporaryControlPlane => Some(Act::Temporary),
         Rung::ReplaceMember => Some(Act::ReplaceMember),
         Rung::DataDirectory => Some(Act::RestoreData),

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 mod quorum;
 mod reasons;
+mod reasons_etcd;
 pub mod record;
 pub mod resources;
 pub mod rung;

@@ -101,7 +101,9 @@ fn checkpoints(way: &mut RungPlan, loss: Loss, resources: &Resources) {
                 way.with.push(format!("a checkpoint of {part}"));
             }
             Some(blockers) => way.blockers.extend(blockers.iter().cloned()),
-            None => way.blockers.push(format!("no checkpoint of {part} is here")),
+            None => way
+                .blockers
+                .push(format!("no checkpoint of {part} is here")),
         }
     }
 }
@@ -191,9 +193,10 @@ fn restore(way: &mut RungPlan, resources: &Resources, bytes: u64, times: u64) {
             free >> 20
         )),
         Reading::Known(_) => {}
-        Reading::Unknown(unseen) => way
-            .blockers
-            .push(format!("how much room there is is not known: {}", unseen.detail)),
+        Reading::Unknown(unseen) => way.blockers.push(format!(
+            "how much room there is is not known: {}",
+            unseen.detail
+        )),
     }
     way.takes_seconds = 30 + needed / BYTES_A_SECOND;
 }
@@ -203,7 +206,8 @@ fn data_directory(way: &mut RungPlan, resources: &Resources) {
     let bytes = match &resources.data {
         Reading::Known(Data::Present(bytes)) => *bytes,
         Reading::Known(Data::Absent) => {
-            way.blockers.push("there is no data directory of etcd here".to_owned());
+            way.blockers
+                .push("there is no data directory of etcd here".to_owned());
             0
         }
         Reading::Known(Data::Damaged(why)) => {
@@ -211,8 +215,10 @@ fn data_directory(way: &mut RungPlan, resources: &Resources) {
             0
         }
         Reading::Unknown(unseen) => {
-            way.blockers
-                .push(format!("etcd's data directory cannot be read: {}", unseen.detail));
+            way.blockers.push(format!(
+                "etcd's data directory cannot be read: {}",
+                unseen.detail
+            ));
             0
         }
     };
@@ -231,7 +237,11 @@ fn backup(way: &mut RungPlan, resources: &Resources, asked: Option<&Asked>, now:
     let bytes = match &resources.backup {
         Reading::Known(Some(backup)) => {
             let age = backup.age(now);
-            let proven = if backup.proven { "rehearsed" } else { "verified" };
+            let proven = if backup.proven {
+                "rehearsed"
+            } else {
+                "verified"
+            };
             way.with.push(format!("backup {}, {proven}", backup.id));
             way.loses = format!("the last {}", told(age.as_secs()));
             way.loses_seconds = Some(age.as_secs());
@@ -239,7 +249,8 @@ fn backup(way: &mut RungPlan, resources: &Resources, asked: Option<&Asked>, now:
         }
         Reading::Known(None) => {
             way.loses_seconds = None;
-            way.blockers.push("there is no verified backup on this node".to_owned());
+            way.blockers
+                .push("there is no verified backup on this node".to_owned());
             0
         }
         Reading::Unknown(unseen) => {

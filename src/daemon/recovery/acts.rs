@@ -70,7 +70,11 @@ async fn put_back(order: &Order, restore: &Restore) -> Ended {
     let (guard, restore) = (guard::of(&order.settings), restore.clone());
     let file = restore.file.clone();
     let wall = clock::wall();
-    let work = move || guard.put_back(&restore, wall).map_err(|error| chain(&error));
+    let work = move || {
+        guard
+            .put_back(&restore, wall)
+            .map_err(|error| chain(&error))
+    };
     let put = blocking(work).await?;
     Ok(Done {
         what: format!("the last known good {file} is in place"),

@@ -50,9 +50,9 @@ impl Task {
             None => seen.losses.iter().map(|seen| seen.loss).collect(),
         };
         let policy = &self.settings.recovery.policy;
-        let plans = lost.into_iter().map(|loss| {
-            plan(loss, &found, policy, &restraint, asked, &[], clock::wall())
-        });
+        let plans = lost
+            .into_iter()
+            .map(|loss| plan(loss, &found, policy, &restraint, asked, &[], clock::wall()));
         plans.collect()
     }
 
@@ -93,7 +93,11 @@ impl Task {
         let Some(rung) = plan.chosen else {
             return Err(plan.refusals.join("; "));
         };
-        warn!(uid = asked.uid, rung = rung.word(), "an operator begins a recovery");
+        warn!(
+            uid = asked.uid,
+            rung = rung.word(),
+            "an operator begins a recovery"
+        );
         let lines = seen.losses.iter().flat_map(|seen| seen.evidence.clone());
         let mut lines: Vec<String> = lines.collect();
         lines.push(format!("an operator (user id {}) asked for it", asked.uid));
@@ -109,7 +113,11 @@ impl Task {
     async fn exit(&mut self, uid: u32) -> Result<String, String> {
         let mut said = Vec::new();
         if let Some(journal) = &mut self.journal {
-            warn!(uid, recovery = journal.record.id, "an operator ends the recovery");
+            warn!(
+                uid,
+                recovery = journal.record.id,
+                "an operator ends the recovery"
+            );
             journal.ending = Some(format!("by an operator (user id {uid})"));
             said.push(format!("recovery {} is being ended", journal.record.id));
             if let Some(job) = &self.job {

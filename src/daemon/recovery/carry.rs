@@ -36,7 +36,11 @@ impl Task {
         let automatic = asked.is_none();
         let suspected_at = wall.checked_sub(suspected).unwrap_or(wall);
         let journal = Journal::begin(Beginning {
-            id: format!("{}-{}", wall.strftime("%Y%m%dT%H%M%SZ"), self.settings.node.name),
+            id: format!(
+                "{}-{}",
+                wall.strftime("%Y%m%dT%H%M%SZ"),
+                self.settings.node.name
+            ),
             node: &self.settings.node.name,
             losses: vec![plan.loss],
             evidence,
@@ -47,14 +51,15 @@ impl Task {
             wall,
             boot_id: &self.boot_id,
         });
-        if automatic {
+        // The loop activates checkpoints anyway: that is no recovery to be rationed.
+        if automatic && rung != Rung::Checkpoints {
             let period = self.settings.recovery.policy.period;
-            self.standing.began.retain(|began| {
-                crate::core::backup::report::age(*began, wall) < period
-            });
+            self.standing
+                .began
+                .retain(|began| crate::core::backup::report::age(*began, wall) < period);
             self.standing.began.push(wall);
             self.remember().await;
-        } else if self.standing.latched.take().is_some() {
+        } else if !automatic && self.standing.latched.take().is_some() {
             self.remember().await;
         }
         warn!(
@@ -85,7 +90,10 @@ impl Task {
         };
         reporting::availability(journal, evidence, wall);
         let well = assessment.losses.is_empty()
-            && matches!(assessment.condition, Condition::Healthy | Condition::Degraded);
+            && matches!(
+                assessment.condition,
+                Condition::Healthy | Condition::Degraded
+            );
         if well != journal.well_since.is_some() {
             journal.well_since = well.then_some(now);
         }

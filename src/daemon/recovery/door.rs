@@ -56,7 +56,8 @@ impl Door {
         loss: Option<Loss>,
         asked: Asked,
     ) -> Result<Result<String, String>, Silent> {
-        self.ask(|answer| Question::Enter(loss, asked, answer)).await
+        self.ask(|answer| Question::Enter(loss, asked, answer))
+            .await
     }
 
     /// Ends the recovery that is under way, or the latch; says what it did.

@@ -52,11 +52,17 @@ impl Book {
     }
 
     fn last(&self) -> Work {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn record(&self, at: &str, work: Work) -> Result<(), RecordError> {
-        let mut operation = self.operation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut operation = self
+            .operation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         operation.record(at, &work)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = work;
         Ok(())
@@ -91,8 +97,7 @@ pub(super) async fn restore(order: &Order, source: Source) -> Ended {
         high_water: None,
     };
     let progress = Progress::default();
-    let mut record =
-        |it: &Restore| book.record(it.stage.said(), Work::Restore(it.clone()));
+    let mut record = |it: &Restore| book.record(it.stage.said(), Work::Restore(it.clone()));
     let mut say = |line: &str| order.say(line);
     let settings = &order.settings;
     let work = etcd::restore(settings, &asked, resumed, &mut record, &mut say, &progress);
@@ -103,7 +108,12 @@ pub(super) async fn restore(order: &Order, source: Source) -> Ended {
                 order.say(notice);
             }
             book.close()?;
-            let lost_seconds = lost(order, &source);
+            // Alone it had everything that was ever acknowledged; one of several may lag.
+            let alone = restored.home.others().is_empty();
+            let lost_seconds = match &source {
+                Source::DataDirectory => alone.then_some(0),
+                Source::Backup(_) => lost(order, &source),
+            };
             Ok(Done {
                 what: format!(
                     "etcd serves {} keys at revision {} (restored from revision {})",
@@ -133,8 +143,7 @@ pub(super) async fn replace(order: &Order) -> Ended {
             None
         }
     };
-    let mut record =
-        |it: &Replace| book.record(it.stage.said(), Work::Replace(it.clone()));
+    let mut record = |it: &Replace| book.record(it.stage.said(), Work::Replace(it.clone()));
     let mut say = |line: &str| order.say(line);
     let settings = &order.settings;
     let work = etcd::replace(settings, &order.id, resumed, &mut record, &mut say);

@@ -42,6 +42,16 @@ pub(super) fn spawn(
     boot_id: String,
     stop: CancellationToken,
 ) -> JoinHandle<mpsc::Receiver<Question>> {
-    let task = task::Task::new(task::Sources { evidence, guard, published }, settings, publisher, boot_id, stop);
+    let task = task::Task::new(
+        task::Sources {
+            evidence,
+            guard,
+            published,
+        },
+        settings,
+        publisher,
+        boot_id,
+        stop,
+    );
     tokio::spawn(task.run(asked))
 }

@@ -92,7 +92,11 @@ impl Told {
             reports.save(&kept, wall).map_err(|error| chain(&error))
         })
         .await?;
-        let said = record.outcome.as_ref().map(Outcome::said).unwrap_or_default();
+        let said = record
+            .outcome
+            .as_ref()
+            .map(Outcome::said)
+            .unwrap_or_default();
         log(settings, line(record, Kind::Ended, said.clone())).await?;
         if let Some(outcome) = &record.outcome {
             self.counts.count(outcome);
@@ -100,9 +104,7 @@ impl Told {
         self.last = Last::of(record);
         tell_everybody(format!(
             "Rekindle on {}: recovery {} has ended: {}. `rekindle recovery-mode report` tells it.",
-            record.node,
-            record.id,
-            said
+            record.node, record.id, said
         ));
         Ok(())
     }
@@ -124,7 +126,10 @@ fn line(record: &Record, kind: Kind, text: String) -> Line {
         node: record.node.clone(),
         kind,
         id: Some(record.id.clone()),
-        outcome: record.outcome.as_ref().map(|outcome| outcome.word().to_owned()),
+        outcome: record
+            .outcome
+            .as_ref()
+            .map(|outcome| outcome.word().to_owned()),
         text,
     }
 }
@@ -140,7 +145,12 @@ pub(super) fn availability(journal: &mut Journal, evidence: &Evidence, wall: Tim
         return;
     }
     let serves = evidence.api_serves();
-    let last = journal.record.events.iter().rev().find_map(|event| event.api);
+    let last = journal
+        .record
+        .events
+        .iter()
+        .rev()
+        .find_map(|event| event.api);
     if last != Some(serves) {
         let what = if serves {
             "the API server serves"
@@ -155,7 +165,10 @@ pub(super) fn availability(journal: &mut Journal, evidence: &Evidence, wall: Tim
 pub(super) fn waiting(journal: &mut Journal, waits: &[String]) {
     if let Some(phase) = journal.record.phases.last_mut()
         && phase.ended.is_none()
-        && journal.doing.as_ref().is_none_or(|act| *act == Act::Checkpoints)
+        && journal
+            .doing
+            .as_ref()
+            .is_none_or(|act| *act == Act::Checkpoints)
     {
         phase.note = waits.join("; ");
     }
@@ -199,7 +212,9 @@ impl Task {
         let worst = super::resources::THOUGHT_OF[0];
         let thought = || plan(worst, found, policy, restraint, None, &[], clock::wall());
         let plan = actual.cloned().unwrap_or_else(thought);
-        let way = plan.chosen.and_then(|rung| plan.rungs.iter().find(|way| way.rung == rung));
+        let way = plan
+            .chosen
+            .and_then(|rung| plan.rungs.iter().find(|way| way.rung == rung));
         let wall = clock::wall();
         let record = self.journal.as_ref().map(|journal| &journal.record);
         let mut unknown = assessment.unknown.clone();

@@ -59,13 +59,18 @@ pub(super) async fn gather(
         }
     });
     let home = home::find(settings).await;
-    let home = home.map(|home| home.runs.said()).map_err(|error| chain(&error));
+    let home = home
+        .map(|home| home.runs.said())
+        .map_err(|error| chain(&error));
     let mut blockers = Vec::new();
     if let Some(unseen) = evidence.containers.unseen() {
         blockers.push(format!("containerd is not known: {}", unseen.detail));
     }
     if let Some(unseen) = evidence.manifests.unseen() {
-        blockers.push(format!("the static pod directory is not known: {}", unseen.detail));
+        blockers.push(format!(
+            "the static pod directory is not known: {}",
+            unseen.detail
+        ));
     }
     Resources {
         checkpoints: checkpoints(evidence, report),
@@ -85,17 +90,18 @@ pub(super) async fn gather(
 }
 
 fn on_disk(settings: &Settings) -> OnDisk {
-    let backup = match look(settings) {
-        Ok(found) => Reading::Known(found.newest(|kept| kept.verified).map(|(kept, manifest)| {
-            OnHand {
-                id: kept.id.clone(),
-                taken_at: kept.taken_at,
-                bytes: manifest.content.database_bytes,
-                proven: kept.rehearsed,
-            }
-        })),
-        Err(error) => Reading::Unknown(Unseen::new(UnseenKind::Unreadable, error)),
-    };
+    let backup =
+        match look(settings) {
+            Ok(found) => Reading::Known(found.newest(|kept| kept.verified).map(
+                |(kept, manifest)| OnHand {
+                    id: kept.id.clone(),
+                    taken_at: kept.taken_at,
+                    bytes: manifest.content.database_bytes,
+                    proven: kept.rehearsed,
+                },
+            )),
+            Err(error) => Reading::Unknown(Unseen::new(UnseenKind::Unreadable, error)),
+        };
     let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
     let tool = match Tool::find(settings.backup.etcdutl.as_deref(), &path) {
         Ok(tool) if tool.bumps => Ok(format!("{} {}", tool.path.display(), tool.version)),
@@ -144,7 +150,10 @@ fn checkpoints(evidence: &Evidence, report: &Report) -> Reading<BTreeMap<Part, V
             blockers.push(format!("checkpoint {}: {}", seen.id, seen.reason));
         }
         if seen.state == State::Refused {
-            blockers.push(format!("checkpoint {} is refused: {}", seen.id, seen.reason));
+            blockers.push(format!(
+                "checkpoint {} is refused: {}",
+                seen.id, seen.reason
+            ));
         }
         blockers.extend(
             report
@@ -186,9 +195,9 @@ fn restartable(evidence: &Evidence) -> BTreeMap<Part, Restartable> {
 
 fn hangs(evidence: &Evidence, part: Part) -> bool {
     match part {
-        Part::ApiServer => evidence.own_door().is_some_and(|door| {
-            matches!(door.answer, DoorAnswer::TimedOut | DoorAnswer::NotReady)
-        }),
+        Part::ApiServer => evidence
+            .own_door()
+            .is_some_and(|door| matches!(door.answer, DoorAnswer::TimedOut | DoorAnswer::NotReady)),
         Part::Etcd => evidence
             .etcd
             .own_door()

@@ -14,7 +14,11 @@ use crate::core::recovery::resources::Resources;
 /// The file of each part of which there is a good copy.
 pub(super) fn copies(guarded: &GuardView) -> Reading<BTreeMap<Part, String>> {
     let files = guarded.files.iter();
-    let kept = files.filter_map(|file| file.copy.as_ref().and(Some((file.part?, file.file.clone()))));
+    let kept = files.filter_map(|file| {
+        file.copy
+            .as_ref()
+            .and(Some((file.part?, file.file.clone())))
+    });
     Reading::Known(kept.collect())
 }
 

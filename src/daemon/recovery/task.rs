@@ -134,7 +134,11 @@ impl Task {
                     journal.rebase(&self.boot_id, clock::now());
                     info!(recovery = journal.record.id, "gone on with after a cut-off");
                     let wall = clock::wall();
-                    journal.event("the daemon has started anew and goes on with it", None, wall);
+                    journal.event(
+                        "the daemon has started anew and goes on with it",
+                        None,
+                        wall,
+                    );
                 }
                 self.told.load(&self.settings).await;
             }
@@ -159,11 +163,15 @@ impl Task {
         let plan = self.plan_for(&assessment, &found, &restraint);
         if self.current.is_some() {
             if self.journal.is_some() {
-                self.go_on(&evidence, &assessment, plan.as_ref(), &found).await;
+                self.go_on(&evidence, &assessment, plan.as_ref(), &found)
+                    .await;
             } else if let Some(plan) = &plan
                 && let Some(rung) = plan.chosen
             {
-                let evidence = assessment.losses.iter().flat_map(|seen| seen.evidence.clone());
+                let evidence = assessment
+                    .losses
+                    .iter()
+                    .flat_map(|seen| seen.evidence.clone());
                 let evidence = evidence.collect();
                 let suspected = since(&assessment, now);
                 self.begin(plan, rung, evidence, None, suspected).await;
@@ -223,7 +231,10 @@ impl Task {
             Reading::Known(None) => {}
             Reading::Known(Some(hold)) => held.push(hold.clone()),
             Reading::Unknown(unseen) => {
-                held.push(format!("whether it is held is not known: {}", unseen.detail));
+                held.push(format!(
+                    "whether it is held is not known: {}",
+                    unseen.detail
+                ));
             }
         }
         match &evidence.operations {
@@ -236,7 +247,10 @@ impl Task {
                     .map(crate::core::operation::OperationSeen::said),
             ),
             Reading::Unknown(unseen) => {
-                held.push(format!("whether an operation runs is not known: {}", unseen.detail));
+                held.push(format!(
+                    "whether an operation runs is not known: {}",
+                    unseen.detail
+                ));
             }
         }
         Restraint {
@@ -248,7 +262,10 @@ impl Task {
 
     /// The `start` that is seen is our own.
     fn runs_start(&self) -> bool {
-        let doing = self.journal.as_ref().and_then(|journal| journal.doing.as_ref());
+        let doing = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.doing.as_ref());
         doing == Some(&Act::Temporary)
     }
 

@@ -33,7 +33,9 @@ pub(super) async fn run(order: &Order) -> Ended {
     // A run that was cut off has left it whole, or not at all.
     if !place.is_there().map_err(|error| chain(&error))? {
         let words = write(order, &place).await?;
-        order.say(&format!("the control plane's objects are read from {words}"));
+        order.say(&format!(
+            "the control plane's objects are read from {words}"
+        ));
     }
     let required = DEFAULT.iter().filter_map(|text| Required::parse(text).ok());
     let options = start::Options {

@@ -80,9 +80,8 @@ async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Er
             "{endpoint} has a leader ({:x})",
             status.leader
         ))),
-        Ok(_) => Ok(()),
-        // It hangs, or ended between the two questions: the stop that follows is verified.
-        Err(EtcdError::TimedOut { .. }) => Ok(()),
+        // It hangs: the stop that follows is verified.
+        Ok(_) | Err(EtcdError::TimedOut { .. }) => Ok(()),
         Err(_) if reachable(&endpoint).await == Reach::Refused => Ok(()),
         Err(error) => Err(Error::Unknown(chain(&error))),
     }

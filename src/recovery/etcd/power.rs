@@ -23,7 +23,7 @@ use crate::systemd::units::{self, Job};
 
 /// For the kubelet to stop a pod whose manifest is gone. It does not while it has never heard of
 /// its API server (`peers.md`, finding 1).
-const KUBELET: Duration = Duration::from_secs(20);
+const KUBELET: Duration = Duration::from_secs(5);
 /// For etcd to end in order.
 const GRACE: Duration = Duration::from_secs(10);
 /// For the pod to be gone, whoever stops it.

@@ -83,6 +83,17 @@ pub async fn replace(
     record: Record<'_, Replace>,
     say: Say<'_>,
 ) -> Result<Replaced, Error> {
+    // What it holds while it waits is large, and nobody else has to hold it.
+    Box::pin(steps(settings, id, resumed, record, say)).await
+}
+
+async fn steps(
+    settings: &Settings,
+    id: &str,
+    resumed: Option<Replace>,
+    record: Record<'_, Replace>,
+    say: Say<'_>,
+) -> Result<Replaced, Error> {
     power::place(settings, id)?;
     let mut it = match resumed {
         Some(it) if it.id == id => it,

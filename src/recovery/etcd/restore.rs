@@ -47,6 +47,18 @@ pub async fn restore(
     say: Say<'_>,
     progress: &Progress,
 ) -> Result<Restored, Error> {
+    // What it holds while it waits is large, and nobody else has to hold it.
+    Box::pin(steps(settings, asked, resumed, record, say, progress)).await
+}
+
+async fn steps(
+    settings: &Settings,
+    asked: &Asked,
+    resumed: Option<Restore>,
+    record: Record<'_, Restore>,
+    say: Say<'_>,
+    progress: &Progress,
+) -> Result<Restored, Error> {
     let mut it = if let Some(it) = resumed {
         same(it, asked)?
     } else {

@@ -58,17 +58,26 @@ impl Guard {
         let (file, digest) = (restore.file.as_str(), restore.digest.as_str());
         let (bytes, facts) = self.copy(file, digest)?;
         let present = self.present(file)?;
-        if present.as_ref().map(|(bytes, _)| hex_digest(bytes)).as_deref() == Some(digest) {
+        if present
+            .as_ref()
+            .map(|(bytes, _)| hex_digest(bytes))
+            .as_deref()
+            == Some(digest)
+        {
             // Cut off after the rename, or done by somebody else.
             let recorded = self.last_put_back(file)?;
-            return Ok(recorded.filter(|last| last.digest == digest).unwrap_or(PutBack {
-                file: file.to_owned(),
-                digest: digest.to_owned(),
-                before: Before::Nothing,
-                at: now,
-            }));
+            return Ok(recorded
+                .filter(|last| last.digest == digest)
+                .unwrap_or(PutBack {
+                    file: file.to_owned(),
+                    digest: digest.to_owned(),
+                    before: Before::Nothing,
+                    at: now,
+                }));
         }
-        let pod = present.as_ref().and_then(|(bytes, _)| self.pod(file, bytes));
+        let pod = present
+            .as_ref()
+            .and_then(|(bytes, _)| self.pod(file, bytes));
         if pod.is_some() && pod != restore.instead_of {
             return Err(GuardError::Changed {
                 file: file.to_owned(),
@@ -170,12 +179,7 @@ impl Guard {
         Ok(())
     }
 
-    fn write(
-        &self,
-        file: &str,
-        bytes: &[u8],
-        attributes: &Attributes,
-    ) -> Result<(), GuardError> {
+    fn write(&self, file: &str, bytes: &[u8], attributes: &Attributes) -> Result<(), GuardError> {
         durable::ensure_root(&self.manifest_staging)?;
         let target = self.manifests.join(file);
         durable::write(&target, bytes, attributes, &self.manifest_staging)?;

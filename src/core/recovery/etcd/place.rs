@@ -1,6 +1,6 @@
 //! The names of a data directory: in use, being made, and taken out of use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +59,13 @@ impl Place {
     /// Where the old one is kept, under a name that nothing starts.
     #[must_use]
     pub fn aside(&self) -> PathBuf {
-        suffixed(self.current(), ".before-", &self.id)
+        suffixed(&self.current(), ".before-", &self.id)
     }
 
     /// The data directory that a restore makes, on the same file system.
     #[must_use]
     pub fn fresh(&self) -> PathBuf {
-        suffixed(self.current(), ".new-", &self.id)
+        suffixed(&self.current(), ".new-", &self.id)
     }
 
     /// What of [`Place::fresh`] takes the place of [`Place::current`].
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-fn suffixed(path: PathBuf, word: &str, id: &str) -> PathBuf {
+fn suffixed(path: &Path, word: &str, id: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(word);
     name.push(id);
@@ -102,6 +102,10 @@ pub enum Swap {
 
 /// Decides [`Swap`]. `had_data`: there was an old one.
 #[must_use]
+#[expect(
+    clippy::fn_params_excessive_bools,
+    reason = "each is whether something stands at a place"
+)]
 pub fn swap(had_data: bool, current: bool, aside: bool, fresh: bool) -> Swap {
     match (had_data, current, aside, fresh) {
         (true, true, false, true) => Swap::MoveOld,

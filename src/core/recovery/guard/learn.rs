@@ -276,7 +276,10 @@ impl GuardTurn {
 
     /// The candidate is proven: good once its copy is on the disk.
     fn keep(&mut self, look: &Look<'_>, pod: &PodFile, kept: &mut Kept) {
-        if !look.copies.is_some_and(|copies| copies.contains_key(&pod.digest)) {
+        if !look
+            .copies
+            .is_some_and(|copies| copies.contains_key(&pod.digest))
+        {
             if look.seen.copies.known().is_some() {
                 self.steps.push(keep(look.file, pod));
             }

@@ -105,7 +105,9 @@ pub fn restores(files: &[FileReport], situation: &Situation<'_>) -> Restores {
             }),
             (_, why) => {
                 let why = why.unwrap_or_default();
-                found.blockers.push(format!("{name} is not put back: {why}"));
+                found
+                    .blockers
+                    .push(format!("{name} is not put back: {why}"));
                 let handler = format!(
                     "an operator: {why}; `rekindle recovery-mode enter --from static-pods` puts \
                      it back"

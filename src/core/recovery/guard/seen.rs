@@ -9,8 +9,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::memory::CopyFacts;
-use crate::core::observed::{Probe, RuntimeView, Sandbox};
 use crate::core::id::PodRef;
+use crate::core::observed::{Probe, RuntimeView, Sandbox};
 use crate::core::reading::Reading;
 use crate::core::recovery::part::Part;
 use crate::core::view::{self, Running};
