@@ -203,7 +203,8 @@ report_page() { echo "$LAB_REKINDLE_STATE_DIR/recovery/pages/$(last_id).html"; }
 list() { local IFS=,; echo "[$*]"; }
 worst() { sort -n | tail -1; }
 
-# figures GOAL_SECONDS   of all rounds; a check only that none is beyond twice the goal (the machine's mood moves them)
+# figures GOAL_SECONDS   of all rounds; the benchmark says whether the goal is met, a scenario fails at thrice of it: a
+# machine that compiles beside it moves every figure here
 figures() {
     local goal=$(($1 * 1000)) median worst verdict=met
     median=$(printf '%s\n' "${RECOVERIES[@]}" | median)
@@ -214,5 +215,5 @@ figures() {
         '{rounds: $rounds, goal_ms: $goal, detection_ms: $detection, api_ms: $api, recovery_ms: $recovery,
           recovery_median_ms: $median, recovery_worst_ms: $worst}' >"$LAB_RESULTS/figures/$SCENARIO.json"
     note "recovery: median $median ms, worst $worst ms of ${#RECOVERIES[@]} (goal $goal ms: $verdict)"
-    check "the worst is within twice the goal" at_most "$worst" $((2 * goal))
+    check "the worst is within thrice the goal" at_most "$worst" $((3 * goal))
 }
