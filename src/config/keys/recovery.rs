@@ -36,6 +36,7 @@ pub(super) fn recovery(r: &mut Reader) -> Recovery {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one key after another")]
 fn policy(r: &mut Reader) -> RecoveryPolicy {
     let automatic = r.truth(
         key(
