@@ -19,9 +19,9 @@ use crate::recovery::report::{Found, Reports};
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
-Reads the disk of this node only, and changes nothing: no daemon, etcd or API server is needed. The
-50 newest recoveries are kept, the log has a line for each there ever was. Exit code 1 where there is
-no such recovery, or where the log is not whole.
+Reads the disk of this node only, and changes nothing: no daemon, etcd or API server is needed.
+The 50 newest recoveries are kept; the log has a line for each that there ever was. Exit code 1
+where there is no such recovery, or where the log is not whole.
 
 Examples:
   rekindle recovery-mode report
