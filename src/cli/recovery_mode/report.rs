@@ -19,9 +19,9 @@ use crate::recovery::report::{Found, Reports};
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
-Reads the disk of this node only, and changes nothing: no daemon, etcd or API server is needed. The
-50 newest recoveries are kept, the log has a line for each there ever was. Exit code 1 where there is
-no such recovery, or where the log is not whole.
+Reads the disk of this node only, and changes nothing: no daemon, etcd or API server is needed.
+The 50 newest recoveries are kept; the log has a line for each that there ever was. Exit code 1
+where there is no such recovery, or where the log is not whole.
 
 Examples:
   rekindle recovery-mode report
@@ -99,21 +99,16 @@ fn find(reports: &Reports, id: Option<&str>, out: &mut Out) -> Result<Record, Fa
         hint: Some("`rekindle recovery-mode report --list` shows those that there are".to_owned()),
     };
     let failed = |error| Failure::of(Exit::No, &error);
-    match id {
-        Some(id) => reports
-            .find(id)
-            .map_err(failed)?
-            .ok_or_else(|| none(format!("no recovery {id} is kept on this node"))),
-        None => {
-            let found = all(reports, out)?;
-            let newest = found.records.into_iter().next();
-            newest.ok_or_else(|| Failure::Told {
-                exit: Exit::No,
-                message: "there was no recovery on this node".to_owned(),
-                hint: None,
-            })
-        }
+    if let Some(id) = id {
+        let found = reports.find(id).map_err(failed)?;
+        return found.ok_or_else(|| none(format!("no recovery {id} is kept on this node")));
     }
+    let newest = all(reports, out)?.records.into_iter().next();
+    newest.ok_or_else(|| Failure::Told {
+        exit: Exit::No,
+        message: "there was no recovery on this node".to_owned(),
+        hint: None,
+    })
 }
 
 fn all(reports: &Reports, out: &mut Out) -> Result<Found, Failure> {

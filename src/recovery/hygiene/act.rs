@@ -67,8 +67,8 @@ async fn left_the_endpoints(asker: &Asker, address: &str) -> Result<(), String> 
         loop {
             let found: Result<Option<Endpoints>, _> = asker.find(path).await;
             let still = found.ok().is_none_or(|endpoints| {
-                let subsets = endpoints.into_iter().flat_map(|it| it.subsets).flatten();
-                let addresses = subsets.flat_map(|subset| subset.addresses).flatten();
+                let subsets = endpoints.into_iter().filter_map(|it| it.subsets).flatten();
+                let addresses = subsets.filter_map(|subset| subset.addresses).flatten();
                 addresses.into_iter().any(|it| it.ip == address)
             });
             if !still {

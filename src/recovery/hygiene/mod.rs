@@ -58,7 +58,7 @@ pub async fn survey(means: &Means<'_>, known: &Known) -> Vec<Planned> {
     let first = gather::look(means, known).await;
     let mut facts = Facts {
         node: known.node.clone(),
-        addresses: known.addresses.clone(),
+        addresses: known.addresses.iter().map(IpAddr::to_string).collect(),
         other_masters: known.other_masters.clone(),
         named_gone: known.named_gone.clone(),
         lost_at: known.lost_at,

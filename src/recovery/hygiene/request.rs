@@ -51,7 +51,7 @@ fn take(name: &GeneralName<'_>, subject: &mut Subject) {
     match name {
         GeneralName::DNSName(name) => subject.dns.push((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match address(bytes) {
-            Some(address) => subject.addresses.push(address),
+            Some(address) => subject.addresses.push(address.to_string()),
             None => subject.more = true,
         },
         _ => subject.more = true,

@@ -174,11 +174,10 @@ impl Log {
             if read == 0 {
                 return Ok(false);
             }
-            if bytes.pop() != Some(b'\n') {
-                if read < LINE {
-                    return Ok(true);
-                }
-                // Too long to be ours: told as damaged, and its rest as the next line.
+            // A piece as long as the limit is no torn line of ours: told as damaged, and its rest
+            // as the next line.
+            if bytes.pop() != Some(b'\n') && read < LINE {
+                return Ok(true);
             }
             number += 1;
             take(number, &String::from_utf8_lossy(&bytes));

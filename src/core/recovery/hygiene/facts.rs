@@ -1,7 +1,6 @@
 //! What was seen after a restore: two looks, and what was known before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 
@@ -13,8 +12,8 @@ use crate::core::time::Moment;
 pub struct Facts {
     /// This node.
     pub node: String,
-    /// Its addresses; empty: not known.
-    pub addresses: BTreeSet<IpAddr>,
+    /// Its addresses, in their shortest form; empty: not known.
+    pub addresses: BTreeSet<String>,
     /// Names of the other masters, by the configuration.
     pub other_masters: BTreeSet<String>,
     /// Nodes that an operator named as gone.
@@ -123,8 +122,8 @@ pub struct Subject {
     pub organizations: Vec<String>,
     /// Names of hosts.
     pub dns: Vec<String>,
-    /// Addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Addresses, in their shortest form.
+    pub addresses: Vec<String>,
     /// Anything else is in it: other attributes of the subject, mail addresses, URIs.
     pub more: bool,
 }

@@ -91,10 +91,8 @@ fn are_ours(facts: &Facts, subject: &Subject) -> bool {
         .collect();
     own.insert(facts.node.clone());
     let hosts = subject.dns.iter().all(|name| own.contains(name));
-    let addresses = subject
-        .addresses
-        .iter()
-        .all(|address| facts.addresses.contains(address) || own.contains(&address.to_string()));
+    let mut addresses = subject.addresses.iter();
+    let addresses = addresses.all(|it| facts.addresses.contains(it) || own.contains(it));
     let any = !subject.dns.is_empty() || !subject.addresses.is_empty();
     hosts && addresses && any
 }
