@@ -210,6 +210,15 @@ async fn help_is_what_it_was() {
     insta::assert_snapshot!("help", all.await);
     let operations = help_of(&[&["cleanup"], &["start"]]);
     insta::assert_snapshot!("help_of_operations", operations.await);
+    insta::assert_snapshot!("help_of_hold", help_of(&[&["hold"]]).await);
+    let recovery = help_of(&[
+        &["recovery-mode"],
+        &["recovery-mode", "status"],
+        &["recovery-mode", "plan"],
+        &["recovery-mode", "enter"],
+        &["recovery-mode", "exit"],
+    ]);
+    insta::assert_snapshot!("help_of_recovery_mode", recovery.await);
 }
 
 async fn help_of(commands: &[&[&str]]) -> String {
@@ -259,9 +268,14 @@ fn man_pages_and_completions_cover_each_command() {
             "rekindle-cleanup.8",
             "rekindle-completions.8",
             "rekindle-doctor.8",
+            "rekindle-hold.8",
             "rekindle-man.8",
             "rekindle-recover.8",
+            "rekindle-recovery-mode-enter.8",
+            "rekindle-recovery-mode-exit.8",
+            "rekindle-recovery-mode-plan.8",
             "rekindle-recovery-mode-report.8",
+            "rekindle-recovery-mode-status.8",
             "rekindle-recovery-mode.8",
             "rekindle-run.8",
             "rekindle-start.8",

@@ -18,7 +18,6 @@
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
 #[cfg(feature = "failpoints")]
-
 mod activation;
 mod alerts;
 mod api;

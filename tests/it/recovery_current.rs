@@ -83,7 +83,10 @@ fn a_damaged_journal_is_moved_aside_and_nothing_is_begun_before_somebody_has_loo
     assert_eq!(opened.journal, None);
     assert_eq!(opened.problems.len(), 1, "{:?}", opened.problems);
     let latched = opened.standing.latched.clone().unwrap();
-    assert!(latched.contains("how far it came is not known"), "{latched}");
+    assert!(
+        latched.contains("how far it came is not known"),
+        "{latched}"
+    );
     assert!(!path.exists());
     let names = std::fs::read_dir(state.path().join(PLACE)).unwrap();
     let aside = names

@@ -201,6 +201,7 @@ fn leases_are_cleared_only_where_their_holder_must_have_given_up() {
     let mut identity = lease("apiserver-abc", "apiserver-abc_1", -60_000);
     identity.of_an_apiserver = true;
     let mut free = lease("free", "", -60_000);
+    assert_eq!(of(vec![lease("renewed early", "m2_1", 12_000)]), []);
     assert_eq!(
         of(vec![
             lease("renewed", "m2_1", 31_000),

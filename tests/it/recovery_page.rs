@@ -170,7 +170,7 @@ fn hours_of_waiting_for_an_operator_do_not_hide_the_recovery() {
     let mut record = restored();
     record.suspected_at = zero() - SignedDuration::from_hours(3);
     let picture = svg::timeline(&record, after(60_000));
-    assert!(picture.contains("The loss was first seen 3 h 0 min before the picture begins"));
+    assert!(picture.contains("the loss was first seen 3 h 0 min earlier"));
     keep("long", &render(&record, after(60_000), "1"));
 }
 

@@ -180,7 +180,9 @@ fn the_core_knows_no_outside_world() {
                 "crate" => !line.contains("crate::core"),
                 start => !allowed.contains(&start) && !start.starts_with(char::is_uppercase),
             });
-            let world = forbidden.iter().any(|word| line.contains(word));
+            // An address is a value; asking it would need more of `std::net`.
+            let value = line.trim() == "use std::net::IpAddr;";
+            let world = !value && forbidden.iter().any(|word| line.contains(word));
             let ours = line.contains("crate::") && !line.contains("crate::core");
             if foreign || world || ours {
                 found.push(format!("{}:{number}: {line}", path.display()));

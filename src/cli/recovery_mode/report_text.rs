@@ -94,8 +94,8 @@ fn steps(record: &Record, now: Timestamp) -> Vec<Vec<String>> {
 fn events(record: &Record) -> Vec<Vec<String>> {
     let events = record.events.iter().map(|event| {
         let api = match event.api {
-            Some(true) => " (the API server serves)",
-            Some(false) => " (the API server is away)",
+            Some(true) => " [API serves]",
+            Some(false) => " [API away]",
             None => "",
         };
         vec![

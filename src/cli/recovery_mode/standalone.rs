@@ -48,7 +48,7 @@ where
         ended = talk => ended,
     };
     // It is this process's own; a kill leaves it, and nobody listens there.
-    let _left = std::fs::remove_file(&socket);
+    let _left = crate::store::durable::remove(&socket);
     ended
 }
 

@@ -35,7 +35,8 @@ struct OnDisk {
     free: Reading<u64>,
     administrator: Result<(), String>,
     certificates: Vec<Expiry>,
-    high_water: Option<i64>,
+    /// The revision that etcd had when it was last asked, and a higher one that it had before.
+    fallen: Option<(i64, i64)>,
 }
 
 /// Looks at everything.
@@ -55,7 +56,7 @@ pub(super) async fn gather(
             free: Reading::Unknown(unseen()),
             administrator: Err(why.clone()),
             certificates: Vec::new(),
-            high_water: None,
+            fallen: None,
         }
     });
     let home = home::find(settings).await;
@@ -79,7 +80,7 @@ pub(super) async fn gather(
         not_put_back: Vec::new(),
         restartable: restartable(evidence),
         etcd_home: home,
-        data: data(evidence, disk.high_water),
+        data: data(evidence, disk.fallen),
         backup: disk.backup,
         tool: disk.tool,
         free_bytes: disk.free,
@@ -129,9 +130,7 @@ fn on_disk(settings: &Settings) -> OnDisk {
             .into_iter()
             .map(|(what, at)| Expiry { what, at })
             .collect(),
-        high_water: high_water::read(&settings.paths.state_dir)
-            .ok()
-            .and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max()),
+        fallen: fallen(settings),
     }
 }
 
@@ -207,15 +206,20 @@ fn hangs(evidence: &Evidence, part: Part) -> bool {
     }
 }
 
-fn data(evidence: &Evidence, high_water: Option<i64>) -> Reading<Data> {
+/// etcd's revision went back: what was there is gone. Both are of one record, so that no reading is
+/// compared with one of another moment.
+fn fallen(settings: &Settings) -> Option<(i64, i64)> {
+    let marks = high_water::read(&settings.paths.state_dir).ok()?;
+    let seen = marks.of(marks.current?)?.seen;
+    let highest = marks.clusters.iter().map(|mark| mark.revision).max()?;
+    (seen < highest).then_some((seen, highest))
+}
+
+fn data(evidence: &Evidence, fallen: Option<(i64, i64)>) -> Reading<Data> {
     // It serves as well as any, and what it serves is not what was there.
-    let own = evidence.etcd.statuses().find(|(door, _)| door.own);
-    if let (Some((_, status)), Some(seen)) = (own, high_water)
-        && status.revision < seen
-    {
+    if let Some((seen, highest)) = fallen {
         return Reading::Known(Data::Damaged(format!(
-            "it is at revision {}, and this node has seen {seen}: what was there is gone",
-            status.revision
+            "it is at revision {seen}, and this node has seen {highest}: what was there is gone"
         )));
     }
     evidence.etcd.here.data.map(|data| match data {

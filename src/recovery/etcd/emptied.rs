@@ -20,13 +20,14 @@ const KEY: &str = "namespaces/kube-system";
 /// Its resource in a backup's counts.
 const RESOURCE: &str = "namespaces";
 
-/// What answers here at `revision` is known not to be the cluster that was lost. Whatever is not
-/// known makes it `false`.
+/// What answers here is known not to be the cluster that was lost: its revision, and the highest
+/// that this node had seen *before* it was asked, are `revisions`. Whatever is not known makes it
+/// `false`.
 pub(super) async fn is_another(
     settings: &Settings,
     home: &Home,
     source: &Source,
-    revision: i64,
+    revisions: (i64, Option<i64>),
 ) -> bool {
     let alone = async {
         let (etcd, _) = own(settings, home).await.ok()?;
@@ -36,16 +37,20 @@ pub(super) async fn is_another(
     if !alone.await.unwrap_or(false) {
         return false;
     }
-    fell(settings, revision).await || younger(settings, home, source).await.unwrap_or(false)
+    fell(revisions) || younger(settings, home, source).await.unwrap_or(false)
 }
 
-/// This node has seen a higher revision than the member has.
-async fn fell(settings: &Settings, revision: i64) -> bool {
+fn fell((revision, highest): (i64, Option<i64>)) -> bool {
+    highest.is_some_and(|highest| revision < highest)
+}
+
+/// The highest revision that this node has ever seen. To be read before a member is asked: whoever
+/// serves the old cluster can only be further by then, and is not taken for another one.
+pub(super) async fn highest(settings: &Settings) -> Option<i64> {
     let state_dir = settings.paths.state_dir.clone();
     let marks = tokio::task::spawn_blocking(move || high_water::read(&state_dir).ok());
-    let marks = marks.await.ok().flatten();
-    let highest = marks.and_then(|marks| marks.clusters.iter().map(|mark| mark.revision).max());
-    highest.is_some_and(|highest| revision < highest)
+    let marks = marks.await.ok().flatten()?;
+    marks.clusters.iter().map(|mark| mark.revision).max()
 }
 
 /// Its `kube-system` was made after the backup was taken, or was not made yet.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 
 use super::Error;
-use super::emptied::is_another;
+use super::emptied::{highest, is_another};
 use super::power::{Reach, reachable};
 use crate::config::Settings;
 use crate::core::backup::manifest::Member;
@@ -68,11 +68,13 @@ async fn own(settings: &Settings, home: &Home, source: &Source) -> Result<(), Er
         endpoints: vec![endpoint.clone()],
         ..settings.etcd.clone()
     };
+    let highest = highest(settings).await;
     let asked = async { Etcd::connect(&one).await?.status(&endpoint).await };
     match asked.await {
         // Its data was lost, and it has begun anew: what it leads is not the old cluster.
         Ok(status)
-            if status.leader != 0 && is_another(settings, home, source, status.revision).await =>
+            if status.leader != 0
+                && is_another(settings, home, source, (status.revision, highest)).await =>
         {
             Ok(())
         }

@@ -26,6 +26,9 @@ use crate::core::reading::Reading;
 /// `pkg/kubelet/apis/config/v1beta1/defaults.go` (`NodeLeaseDurationSeconds`).
 pub const LIFE: Duration = Duration::from_secs(45);
 
+/// Clocks of masters, and the moments in which two of them see a loss, differ by less.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(10);
+
 /// One stale thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
@@ -241,7 +244,9 @@ fn stale_lease(facts: &Facts, lease: &Lease) -> Option<Planned> {
         return None;
     }
     let renewed = lease.renewed?;
-    if renewed >= facts.restored_at {
+    // What is stored was written before the loss: anything clearly later was renewed since.
+    let since = later(facts.lost_at, CLOCKS);
+    if renewed >= facts.restored_at.min(since) {
         return None;
     }
     let duration = SignedDuration::from_secs(lease.duration_seconds.unwrap_or(60).max(0));

@@ -23,7 +23,7 @@ const MOST: usize = 24;
 /// Longest label of an event, in characters.
 const LABEL: usize = 46;
 /// Generous width of a character of a label.
-const CHARACTER: f64 = 6.3;
+const CHARACTER: f64 = 6.0;
 /// Between two labels in one lane.
 const GAP: f64 = 10.0;
 
@@ -34,7 +34,10 @@ pub(super) struct Layout {
     pub(super) to: Timestamp,
     /// The loss was seen so long before the picture begins that it does not fit.
     pub(super) cut: bool,
-    /// Ticks of the axis: place and seconds since the loss was first seen.
+    /// Where the axis begins to count: the loss was first seen, or, where that does not fit, the
+    /// recovery began.
+    pub(super) zero: Timestamp,
+    /// Ticks of the axis: place and seconds since then.
     pub(super) ticks: Vec<(f64, i64)>,
     /// Where the recovery began.
     pub(super) entered: f64,
@@ -152,11 +155,17 @@ pub(super) fn layout(record: &Record, now: Timestamp) -> Layout {
         api: event.api,
     });
     let labels = placed(labels.collect());
+    let zero = if cut {
+        record.entered_at
+    } else {
+        record.suspected_at
+    };
     Layout {
         from,
         to,
         cut,
-        ticks: ticks(record.suspected_at, from, to),
+        zero,
+        ticks: ticks(zero, from, to),
         entered: x(record.entered_at),
         lanes: labels.iter().map(|label| label.lane + 1).max().unwrap_or(0),
         left_out: record.phases.len().saturating_sub(MOST)
@@ -206,7 +215,7 @@ fn place(from: Timestamp, to: Timestamp, at: Timestamp) -> f64 {
     LEFT + (RIGHT - LEFT) * part / whole
 }
 
-/// Ticks at round numbers of seconds since the loss was first seen, six to twelve of them.
+/// Ticks at round numbers of seconds since `zero`, up to twelve of them.
 fn ticks(zero: Timestamp, from: Timestamp, to: Timestamp) -> Vec<(f64, i64)> {
     const STEPS: [i64; 18] = [
         1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604_800,

@@ -43,11 +43,8 @@ pub fn render(record: &Record, now: Timestamp, version: &str) -> String {
     sections::summary(&mut out, record, now);
     let _ = write!(
         out,
-        "<section>\n<h2>Timeline</h2>\n<div class=\"picture\">\n{}</div>\n\
-         <p class=\"note\">0 s: the loss was first seen, {}. The dashed line: the recovery began.</p>\n\
-         </section>\n",
-        svg::timeline(record, now),
-        utc(record.suspected_at)
+        "<section>\n<h2>Timeline</h2>\n<div class=\"picture\">\n{}</div>\n</section>\n",
+        svg::timeline(record, now)
     );
     sections::list(&mut out, "Evidence", &record.evidence, "");
     sections::list(&mut out, "Plan", &record.plan, "");

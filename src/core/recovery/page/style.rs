@@ -51,7 +51,7 @@ svg.timeline { display: block; width: 100%; min-width: 720px; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.time, td.number, th.number { white-space: nowrap; }
+td.time, td.number, th.number { white-space: nowrap; width: 1%; }
 td.number, th.number { text-align: right; }
 td { overflow-wrap: anywhere; }
 ul { margin: 0; padding-left: 20px; }

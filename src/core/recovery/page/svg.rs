@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::layout::{Bar, BarKind, LANE, LEFT, Label, Layout, RIGHT, ROW, TOP, WIDTH, layout};
-use super::text::{duration, escaped, seconds, shortened};
+use super::text::{duration, escaped, seconds, shortened, utc};
 use crate::core::recovery::availability::Stretch;
 use crate::core::recovery::record::Record;
 use crate::core::recovery::view::seconds_between;
@@ -55,15 +55,22 @@ pub fn timeline(record: &Record, now: Timestamp) -> String {
             layout.left_out
         );
     }
-    if layout.cut {
-        let before = seconds_between(record.suspected_at, layout.from);
-        let _ = writeln!(
-            out,
-            "<p class=\"note\">The loss was first seen {} before the picture begins.</p>",
-            seconds(before)
-        );
-    }
+    notes(&mut out, record, &layout);
     out
+}
+
+/// What the picture counts from, and what the dashed line is.
+fn notes(out: &mut String, record: &Record, layout: &Layout) {
+    let at = utc(layout.zero);
+    let said = if layout.cut {
+        let earlier = seconds(seconds_between(record.suspected_at, record.entered_at));
+        format!(
+            "0 s, the dashed line: the recovery began, {at}; the loss was first seen {earlier} earlier."
+        )
+    } else {
+        format!("0 s: the loss was first seen, {at}. The dashed line: the recovery began.")
+    };
+    let _ = writeln!(out, "<p class=\"note\">{said}</p>");
 }
 
 fn axis(out: &mut String, layout: &Layout, foot: f64) {
@@ -113,14 +120,19 @@ fn api(out: &mut String, layout: &Layout) {
             ..
         } = stretch;
         let length = seconds(seconds_between(*begin, *end));
+        // What began before the picture is longer than what is seen of it.
+        let text = if layout.cut && *begin == layout.from {
+            word.to_owned()
+        } else {
+            format!("{word} {length}")
+        };
         let width = (to - from).max(1.0);
         let _ = writeln!(
             out,
             "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{width:.1}\" \
-             height=\"18\" rx=\"2\"><title>{word} for {length}</title></rect>",
+             height=\"18\" rx=\"2\"><title>{text}</title></rect>",
             TOP + 4.0
         );
-        let text = format!("{word} {length}");
         if width > 90.0 {
             let _ = writeln!(
                 out,
