@@ -118,11 +118,13 @@ recovered() { ended_as recovered && parents_ready && condition_is healthy; }
 
 # --- faults -----------------------------------------------------------------------------------------------------------
 
-etcd_pids() { ctr_k8s tasks ls | awk -v ids=" $(running_containers "^etcd-$LAB_NODE_NAME\$" | tr '\n' ' ') " 'index(ids, " " $1 " ") {print $2}'; }
-kill_etcd() {
-    local pid
-    for pid in $(etcd_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+# kill_component NAME   the processes of this static pod's containers; the kubelet starts them again
+kill_component() {
+    local pid ids
+    ids=" $(running_containers "^$1-$LAB_NODE_NAME\$" | tr '\n' ' ') "
+    for pid in $(ctr_k8s tasks ls | awk -v ids="$ids" 'index(ids, " " $1 " ") {print $2}'); do kill -KILL "$pid" 2>/dev/null || true; done
 }
+kill_etcd() { kill_component etcd; }
 # All of the node's containers at once; the kubelet and its runtime live.
 kill_containers() {
     local pid
