@@ -115,9 +115,8 @@ impl Door {
     ) -> (DoorAnswer, String) {
         let url = request.uri().clone();
         let answer = fetch::fetch(client, request, self.deadline, LIMIT).await;
-        let error = match answer.and_then(|answer| answer.success(&url)) {
-            Ok(_) => return (DoorAnswer::Serving, String::new()),
-            Err(error) => error,
+        let Err(error) = answer.and_then(|answer| answer.success(&url)) else {
+            return (DoorAnswer::Serving, String::new());
         };
         if let (Way::Kubeconfig(access), Some(401)) = (&self.way, error.status()) {
             access.doubt().await;

@@ -102,9 +102,11 @@ pub async fn run(
         );
         let recovering = recovery::spawn(
             Arc::new(settings.clone()),
-            evidence,
-            guarded,
-            published_copy.clone(),
+            recovery::Sources {
+                evidence,
+                guard: guarded,
+                published: published_copy.clone(),
+            },
             questions,
             turning.publisher.of_recovery(),
             turning.boot_id.clone(),

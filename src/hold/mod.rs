@@ -109,7 +109,6 @@ pub fn place(state_dir: &Path, hold: &OperatorHold) -> Result<Option<OperatorHol
 ///
 /// # Errors
 /// Where that cannot be done: the node is held on.
-#[expect(clippy::option_option, reason = "nothing, or a hold, readable or not")]
 pub fn release(state_dir: &Path) -> Result<Option<Option<OperatorHold>>, HoldError> {
     let dir = match Dir::open(&state_dir.join(PLACE)) {
         Ok(dir) => dir,

@@ -78,7 +78,7 @@ async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Resu
     let query = query(options);
     let target = format!("/v1/recovery-mode/plan?{query}");
     let asked = client::get::<Plans>(&socket, &target, Duration::from_secs(30)).await;
-    let Plans { plans } = asked.map_err(|error| silent(error))?;
+    let Plans { plans } = asked.map_err(silent)?;
     for plan in &plans {
         out.note(super::plan::text(plan).trim_end());
     }

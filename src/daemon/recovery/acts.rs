@@ -55,7 +55,7 @@ pub(super) async fn carry_out(order: &Order) -> Ended {
         // The loop of checkpoints does it.
         Act::Checkpoints => Ok(Done::default()),
         Act::Restart(part, what) => restart(order, *part, what).await,
-        Act::Temporary => temporary::run(order).await,
+        Act::Temporary => Box::pin(temporary::run(order)).await,
         Act::RestoreData => etcd::restore(order, Source::DataDirectory).await,
         Act::RestoreBackup(name) => etcd::restore(order, Source::Backup(name.clone())).await,
         Act::ReplaceMember => etcd::replace(order).await,

@@ -19,7 +19,9 @@ use crate::core::recovery::record::Outcome;
 use crate::core::recovery::resources::Resources;
 use crate::core::recovery::rung::Rung;
 use crate::daemon::clock;
+use crate::daemon::execute::blocking;
 use crate::failpoints::hit;
+use crate::recovery::current::{Current, CurrentError};
 use crate::store::chain;
 
 impl Task {
@@ -191,32 +193,49 @@ impl Task {
             self.told.problems = vec![error];
             return;
         }
-        if let Some(current) = &mut self.current
-            && let Err(error) = current.clear()
-        {
-            self.told.problems = vec![chain(&error)];
+        if let Err(error) = self.on_disk(Current::clear).await {
+            self.told.problems = vec![error];
             return;
         }
         self.journal = None;
         self.memory = Memory::default();
     }
 
+    /// On the disk when it says so; a disk that hangs holds up this task and no other.
     pub(super) async fn record(&mut self) -> bool {
-        let (Some(current), Some(journal)) = (&mut self.current, &self.journal) else {
+        let Some(journal) = self.journal.clone() else {
             return false;
         };
         hit("recovery.recording");
-        let written = current.record(journal);
+        let written = self.on_disk(move |current| current.record(&journal)).await;
         hit("recovery.recorded");
-        self.written(written.map_err(|error| chain(&error)))
+        self.written(written)
     }
 
     pub(super) async fn remember(&mut self) -> bool {
-        let Some(current) = &mut self.current else {
-            return false;
+        let standing = self.standing.clone();
+        let written = self
+            .on_disk(move |current| current.remember(&standing))
+            .await;
+        self.written(written)
+    }
+
+    /// The journal's files are not this thread's to wait for.
+    async fn on_disk(
+        &mut self,
+        work: impl FnOnce(&mut Current) -> Result<(), CurrentError> + Send + 'static,
+    ) -> Result<(), String> {
+        let Some(mut current) = self.current.take() else {
+            return Err("the journal of recoveries is not open".to_owned());
         };
-        let written = current.remember(&self.standing);
-        self.written(written.map_err(|error| chain(&error)))
+        let done = blocking(move || {
+            let done = work(&mut current).map_err(|error| chain(&error));
+            Ok((current, done))
+        });
+        // Where the thread was lost the journal is opened anew.
+        let (current, done) = done.await?;
+        self.current = Some(current);
+        done
     }
 
     fn written(&mut self, written: Result<(), String>) -> bool {

@@ -20,38 +20,26 @@ mod temporary;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::publish::{Published, RecoveryPublisher};
+use super::publish::RecoveryPublisher;
 use crate::config::Settings;
-use crate::core::recovery::evidence::Evidence;
 
 pub use door::{Door, Question, Silent};
+pub(super) use task::Sources;
 
 /// Starts the task of recovery; it ends with `stop`. What is under way then is gone on with by the
 /// next start.
 pub(super) fn spawn(
     settings: Arc<Settings>,
-    evidence: watch::Receiver<Arc<Evidence>>,
-    guard: watch::Receiver<guard::GuardView>,
-    published: watch::Receiver<Published>,
+    sources: Sources,
     asked: mpsc::Receiver<Question>,
     publisher: RecoveryPublisher,
     boot_id: String,
     stop: CancellationToken,
 ) -> JoinHandle<mpsc::Receiver<Question>> {
-    let task = task::Task::new(
-        task::Sources {
-            evidence,
-            guard,
-            published,
-        },
-        settings,
-        publisher,
-        boot_id,
-        stop,
-    );
+    let task = task::Task::new(sources, settings, publisher, boot_id, stop);
     tokio::spawn(task.run(asked))
 }

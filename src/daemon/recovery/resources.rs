@@ -25,7 +25,7 @@ use crate::recover::kubeconfig;
 use crate::recovery::etcd::home;
 use crate::store::chain;
 
-/// Where the program that restores is looked for when `PATH` is not set.
+/// Where the program that restores is looked for: a service has no `PATH` of an operator's.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the disk says.
@@ -103,8 +103,7 @@ fn on_disk(settings: &Settings) -> OnDisk {
             )),
             Err(error) => Reading::Unknown(Unseen::new(UnseenKind::Unreadable, error)),
         };
-    let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
-    let tool = match Tool::find(settings.backup.etcdutl.as_deref(), &path) {
+    let tool = match Tool::find(settings.backup.etcdutl.as_deref(), PATH) {
         Ok(tool) if tool.bumps => Ok(format!("{} {}", tool.path.display(), tool.version)),
         Ok(tool) => Err(format!(
             "{} {} cannot raise the revision: etcdutl of etcd 3.5.10 or later can",

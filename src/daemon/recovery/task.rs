@@ -41,10 +41,10 @@ const LOOK_LOST: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(10);
 
 /// What the task looks at.
-pub(super) struct Sources {
-    pub(super) evidence: watch::Receiver<Arc<Evidence>>,
-    pub(super) guard: watch::Receiver<GuardView>,
-    pub(super) published: watch::Receiver<Published>,
+pub(in crate::daemon) struct Sources {
+    pub(in crate::daemon) evidence: watch::Receiver<Arc<Evidence>>,
+    pub(in crate::daemon) guard: watch::Receiver<GuardView>,
+    pub(in crate::daemon) published: watch::Receiver<Published>,
 }
 
 /// The task's state.

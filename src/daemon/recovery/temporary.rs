@@ -32,7 +32,7 @@ pub(super) async fn run(order: &Order) -> Ended {
     let place = Place::of(&tree).map_err(|error| chain(&error))?;
     // A run that was cut off has left it whole, or not at all.
     if !place.is_there().map_err(|error| chain(&error))? {
-        let words = write(order, &place).await?;
+        let words = Box::pin(write(order, &place)).await?;
         order.say(&format!(
             "the control plane's objects are read from {words}"
         ));
@@ -70,7 +70,7 @@ pub(super) async fn run(order: &Order) -> Ended {
 async fn write(order: &Order, place: &Place) -> Result<String, String> {
     let mut failures = Vec::new();
     for (source, words) in sources(order).await {
-        match prepared(order, source, &words).await {
+        match Box::pin(prepared(order, source, &words)).await {
             Ok(prepared) => {
                 for warning in &prepared.plan.warnings {
                     order.say(&format!("warning: {warning}"));

@@ -196,7 +196,7 @@ impl GuardTurn {
         let is_good = kept.good.as_ref().map(|good| &good.digest) == Some(&pod.digest);
         if is_good {
             kept.candidate = None;
-            self.remember(look, pod, kept);
+            Self::remember(look, pod, kept);
             self.drop_unused(look, kept);
             let damaged = look.seen.copies.known().is_some()
                 && !look.copies.is_some_and(|c| c.contains_key(&pod.digest));
@@ -247,7 +247,7 @@ impl GuardTurn {
                 self.wake(proven);
             }
         }
-        self.remember(look, pod, kept);
+        Self::remember(look, pod, kept);
         let wedged = candidate.since.after(look.policy.wedged_after);
         let is_wedged = kept.good.is_some()
             && kept.candidate.is_some()
@@ -309,7 +309,7 @@ impl GuardTurn {
         }
     }
 
-    fn remember(&mut self, look: &Look<'_>, pod: &PodFile, kept: &mut Kept) {
+    fn remember(look: &Look<'_>, pod: &PodFile, kept: &mut Kept) {
         if let Reading::Known(runtime) = &look.seen.runtime {
             let ids = pod.sandboxes(runtime).map(|sandbox| sandbox.id.clone());
             kept.sandboxes = ids.collect();

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::memory::CopyFacts;
 use crate::core::id::PodRef;
+use crate::core::manifest::names::hex;
 use crate::core::observed::{Probe, RuntimeView, Sandbox};
 use crate::core::reading::Reading;
 use crate::core::recovery::part::Part;
@@ -169,6 +170,5 @@ fn part(file: &str, pod: &Pod) -> Option<Part> {
 
 /// SHA-256 as 64 lower-case hex digits.
 fn digest(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }

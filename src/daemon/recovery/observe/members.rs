@@ -258,13 +258,10 @@ impl Members {
             })
         };
         let after = self.settings.deadline.saturating_mul(2);
-        match tokio::time::timeout(after, read).await {
-            Ok(told) => told,
-            Err(_) => {
-                let text = format!("no read came through within {} s", after.as_secs());
-                Err(Unseen::new(UnseenKind::TimedOut, text))
-            }
-        }
+        tokio::time::timeout(after, read).await.unwrap_or_else(|_| {
+            let text = format!("no read came through within {} s", after.as_secs());
+            Err(Unseen::new(UnseenKind::TimedOut, text))
+        })
     }
 
     fn identity(&self, namespace: Option<&[u8]>) -> Reading<Identity> {

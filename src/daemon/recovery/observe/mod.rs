@@ -86,7 +86,7 @@ pub fn spawn(
     let rounds = async move {
         loop {
             let began = clock::now();
-            let evidence = observer.look().await;
+            let evidence = Box::pin(observer.look()).await;
             let pause = if is_well(&evidence) { WELL } else { WRONG };
             observer.last = Some(evidence.containers.clone());
             if publish.send(Arc::new(evidence)).is_err() {
