@@ -14,6 +14,7 @@ use crate::recovery_samples::{after, restored, running};
 const JOURNEY: &str = "REKINDLE_TEST_REPORTS";
 
 /// A recovery begins and ends; what was acknowledged is said on stdout.
+#[expect(clippy::print_stdout, reason = "the test reads it")]
 fn travel(dir: &Path) {
     let reports = Reports::new(dir);
     let mut record = running();

@@ -110,11 +110,11 @@ pub fn restored() -> Record {
 /// The same, cut off in the middle.
 pub fn running() -> Record {
     let mut record = restored();
-    record.id = "20261125T103012Z-master1".to_owned();
+    "20261125T103012Z-master1".clone_into(&mut record.id);
     record.phases.truncate(6);
     let last = record.phases.last_mut().unwrap();
     last.ended = None;
-    last.note = "the API server answers /readyz".to_owned();
+    "the API server answers /readyz".clone_into(&mut last.note);
     record.events.truncate(5);
     record.outcome = None;
     record.ended_at = None;

@@ -32,7 +32,7 @@ impl Login {
         let name = tokio::time::timeout(LONG, screen.next_line()).await;
         let name = name.unwrap().unwrap().unwrap();
         let terminal = PathBuf::from(name.trim());
-        assert!(terminal.starts_with("/dev/pts"), "{terminal:?}");
+        assert!(terminal.starts_with("/dev/pts"), "{}", terminal.display());
         Self {
             _script: script,
             keyboard,
