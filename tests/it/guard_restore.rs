@@ -9,14 +9,15 @@ use crate::world::silent;
 
 /// What is left when the file of the API server is ruined in each way.
 fn ruined() -> Vec<(&'static str, Node)> {
-    let ways: [(&str, fn(&mut Node)); 5] = [
+    type Way = (&'static str, fn(&mut Node));
+    let ways: [Way; 5] = [
         ("deleted", |node| node.remove(API)),
         ("emptied", |node| node.write(API, "")),
         ("broken", |node| {
-            node.write(API, "apiVersion: v1\n kind: Pod\n")
+            node.write(API, "apiVersion: v1\n kind: Pod\n");
         }),
         ("no pod", |node| {
-            node.write(API, "kind: List\napiVersion: v1\n")
+            node.write(API, "kind: List\napiVersion: v1\n");
         }),
         ("wrong flag", |node| {
             node.write(API, &manifest(API, "no-such-flag"));

@@ -57,6 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 fn happen(world: &mut World, event: &Event) {
     match event {
         Event::Wait(seconds) => {

@@ -69,6 +69,7 @@ fn r04_one_process_recovers() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "damage is what is written")]
 fn a_damaged_journal_is_moved_aside_and_nothing_is_begun_before_somebody_has_looked() {
     let state = tempfile::tempdir().unwrap();
     let mut opened = open(state.path()).unwrap();

@@ -84,8 +84,10 @@ fn containers(cluster: &Cluster) -> BTreeMap<Part, Vec<Instance>> {
     let here = Part::ALL.map(|part| {
         let running = master.part(part);
         let run = match running.state {
-            State::Serving | State::Hangs | State::Starting { .. } => Some(Run::Running),
-            State::Looping { runs: true, .. } => Some(Run::Running),
+            State::Serving
+            | State::Hangs
+            | State::Starting { .. }
+            | State::Looping { runs: true, .. } => Some(Run::Running),
             State::Looping { runs: false, .. } => Some(Run::Ended("exit code 2".to_owned())),
             State::Down { .. } => None,
         };

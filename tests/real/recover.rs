@@ -147,8 +147,8 @@ async fn an_api_server_its_etcd_and_a_snapshot_give_the_same() {
     let path = saved(&plane, dir.path()).await;
     let file = good(&Source::File(path.clone()), &want).await;
     assert_eq!(told(file), told(by_api.clone()));
-    read_only(&path, &by_api).await;
-    refused(&mut plane).await;
+    Box::pin(read_only(&path, &by_api)).await;
+    Box::pin(refused(&mut plane)).await;
     // A database as `cp` takes it from an etcd that was stopped.
     let raw = plane.data_dir().join("member/snap/db");
     let in_use = read(&Source::File(raw.clone()), &want).await.unwrap_err();

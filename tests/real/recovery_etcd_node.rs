@@ -22,7 +22,7 @@ const PREFIX: &str = "/registry/test/";
 
 pub struct Node {
     dir: TempDir,
-    _containerd: Process,
+    containerd_process: Process,
     keeper: Keeper,
     binaries: PathBuf,
     /// Client and peer port of each member.
@@ -51,7 +51,7 @@ impl Node {
             ports: ports(members),
             others: BTreeMap::new(),
             extra: extra.iter().map(ToString::to_string).collect(),
-            _containerd: containerd,
+            containerd_process: containerd,
             dir,
         };
         node.configure();
@@ -86,7 +86,7 @@ impl Node {
         let dir = self.dir.path().display();
         let endpoints = (0..self.ports.len()).map(|member| self.endpoint(member));
         let endpoints: Vec<String> = endpoints.collect();
-        let containerd = &self._containerd;
+        let containerd = &self.containerd_process;
         let text = format!(
             "[node]\nname = \"master1\"\n[paths]\nstate_dir = \"{dir}/state\"\nmanifest_dir = \
              \"{dir}/manifests\"\nmanifest_staging_dir = \"{dir}/staging\"\n[containerd]\nsocket = \

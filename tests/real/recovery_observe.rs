@@ -97,6 +97,7 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+#[expect(clippy::unnecessary_debug_formatting, reason = "quoted for TOML")]
 fn etcd_config(cluster: &Cluster) -> String {
     format!(
         "[etcd]\nendpoints = [{:?}]\nca_file = {:?}\ncertificate_file = {:?}\nkey_file = {:?}\n\
@@ -238,6 +239,7 @@ async fn etcd_with_another_authority_lives_and_is_not_believed() {
     assert!(node.after_an_hour(&seen).losses.is_empty());
 }
 
+#[expect(clippy::unnecessary_debug_formatting, reason = "quoted for TOML")]
 fn plane_config(plane: &ControlPlane) -> String {
     format!(
         "[apiserver]\nkubeconfig = {:?}\nserver_override = {:?}\n\
