@@ -39,6 +39,9 @@
 //! | an operator's hold | [`hold`] on the disk; what it means: [`core::operator_hold`], `core/hold.rs` |
 //! | a temporary control plane | [`start`]; decided in [`core::start`] |
 //! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
+//! | etcd in a recovery | [`recovery::etcd`]; its steps are [`core::recovery::etcd`] |
+//! | static manifests | copies: [`recovery::guard`]; when one is good or put back: [`core::recovery::guard`] |
+//! | what a recovery leaves | [`recovery::report`], the page is `core/recovery/page`; stale data: [`recovery::hygiene`] |
 //! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
