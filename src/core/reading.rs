@@ -64,6 +64,12 @@ impl Unseen {
         }
     }
 
+    /// What is said of a source that nobody has asked yet.
+    #[must_use]
+    pub fn never_asked() -> &'static str {
+        "not asked yet"
+    }
+
     /// An unseen reading with an error and all its causes as the text for people.
     #[must_use]
     pub fn because(kind: UnseenKind, error: &dyn std::error::Error) -> Self {
@@ -83,7 +89,7 @@ impl<T> Reading<T> {
     /// `Unknown` because nobody has asked yet.
     #[must_use]
     pub fn not_asked() -> Self {
-        Self::Unknown(Unseen::new(UnseenKind::NotAsked, "not asked yet"))
+        Self::Unknown(Unseen::new(UnseenKind::NotAsked, Unseen::never_asked()))
     }
 
     /// The value where there is one.

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::core::reading::chain;
+use crate::core::recovery::etcd_seen::Identity;
 use crate::core::recovery::journal::Journal;
 use crate::store::dir::{Dir, ReadError};
 use crate::store::durable::{self, Attributes, DurableError};
@@ -51,6 +52,8 @@ pub struct Standing {
     pub began: Vec<Timestamp>,
     /// Nothing is done without asking until an operator has looked: why.
     pub latched: Option<String>,
+    /// Whose data etcd holds: an emptied one is told from it by that, also after a restart.
+    pub identity: Option<Identity>,
 }
 
 /// Why the journal cannot be opened or written.

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::client;
-use crate::api::wire::Status;
+use crate::api::wire::Plans;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Settings;
-use crate::core::recovery::loss::Condition;
+use crate::core::reading::Unseen;
+use crate::core::recovery::plan::RungPlan;
 use crate::daemon;
 
 /// For the sources to have been asked once.
@@ -52,17 +53,22 @@ where
     ended
 }
 
-/// Until something is known of the control plane, or for so long.
+/// Until every source that a plan needs was asked once, or for so long: what is still not known then
+/// is told by the plan.
 async fn ready(socket: &std::path::Path) {
-    let known = async {
+    let never_asked = Unseen::never_asked();
+    let asked = async {
         loop {
-            let asked = client::get::<Status>(socket, "/v1/status", Duration::ZERO).await;
-            if asked.is_ok_and(|status| status.recovery.condition != Condition::Unknown) {
+            let target = "/v1/recovery-mode/plan";
+            let plans = client::get::<Plans>(socket, target, Duration::ZERO).await;
+            let all = plans.map(|Plans { plans }| plans).unwrap_or_default();
+            let mut ways = all.iter().flat_map(|plan| &plan.rungs);
+            let waits = |way: &RungPlan| way.blockers.iter().any(|it| it.ends_with(never_asked));
+            if !all.is_empty() && !ways.any(waits) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    // What is still not known then is told by the plan.
-    let _late = tokio::time::timeout(SETTLE, known).await;
+    let _late = tokio::time::timeout(SETTLE, asked).await;
 }

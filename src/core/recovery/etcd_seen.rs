@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::DoorAnswer;
 use crate::core::reading::Reading;
 use crate::core::time::Moment;
@@ -24,7 +26,7 @@ pub struct EtcdEvidence {
 }
 
 /// Whose data an etcd holds: it tells an emptied etcd, which serves as well as any, from ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Digest of the authority that etcd is trusted by: with another one it is another cluster by
     /// somebody's will.

@@ -40,6 +40,21 @@ pub struct Memory {
     pub(super) elections: Vec<Moment>,
 }
 
+impl Memory {
+    /// Whose data etcd holds, as far as it was ever seen.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// What was known of that before this memory began. One that was seen since stands.
+    pub fn recall(&mut self, identity: Option<&Identity>) {
+        if self.identity.is_none() {
+            self.identity = identity.cloned();
+        }
+    }
+}
+
 /// Something that looks lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {

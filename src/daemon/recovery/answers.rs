@@ -9,6 +9,7 @@ use super::resources::THOUGHT_OF;
 use super::task::Task;
 use crate::core::recovery::assess::assess;
 use crate::core::recovery::loss::{Assessment, Loss};
+use crate::core::recovery::memory::Memory;
 use crate::core::recovery::plan::{Asked, Plan, plan};
 use crate::core::recovery::rung::Rung;
 use crate::daemon::clock;
@@ -133,6 +134,17 @@ impl Task {
                 return Err("the latch could not be written down".to_owned());
             }
             said.push("the latch is off: recoveries may begin by themselves again".to_owned());
+        }
+        let lost = self
+            .seen()
+            .losses
+            .iter()
+            .any(|seen| seen.loss == Loss::EtcdQuorum);
+        if lost && self.journal.is_none() && self.standing.identity.take().is_some() {
+            // Where this is another cluster by somebody's will, it is ours from now on.
+            self.memory = Memory::default();
+            self.remember().await;
+            said.push("what etcd holds now counts as the cluster's data".to_owned());
         }
         if said.is_empty() {
             return Err("no recovery is under way, and nothing is latched".to_owned());

@@ -151,8 +151,13 @@ impl Task {
         let evidence = Arc::clone(&self.evidence.borrow_and_update());
         let now = clock::now();
         let policy = self.settings.recovery.policy.clone();
+        self.memory.recall(self.standing.identity.as_ref());
         let (mut assessment, memory) = assess(&evidence, &self.memory, &policy, now);
         self.memory = memory;
+        if self.current.is_some() && self.memory.identity() != self.standing.identity.as_ref() {
+            self.standing.identity = self.memory.identity().cloned();
+            self.remember().await;
+        }
         let lost = !assessment.losses.is_empty() || self.journal.is_some();
         self.look(&evidence, lost, now).await;
         let Some((mut found, _)) = self.resources.clone() else {
