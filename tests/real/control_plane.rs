@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 /// The node whose credentials the tests use.
@@ -206,6 +207,19 @@ impl ControlPlane {
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         output.stdout
+    }
+
+    /// Writes a value of any bytes, which no argument can be.
+    pub async fn put(&self, key: &str, value: &[u8]) {
+        let mut child = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints=http://127.0.0.1:{}", self.etcd_port))
+            .args(["put", key])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(value).await.unwrap();
+        assert!(child.wait().await.unwrap().success());
     }
 
     /// Where its etcd answers.

@@ -162,11 +162,16 @@ async fn r07_what_is_stale_is_cleared_up_and_nothing_else_changes() {
         .plane
         .etcdctl(&["get", "--print-value-only", &own])
         .await;
-    let value = String::from_utf8_lossy(&value)
-        .trim_end_matches('\n')
-        .replace(OURS, GONE);
+    // Protobuf, and what `etcdctl` prints after it.
+    let mut value = value.strip_suffix(b"\n").unwrap_or(&value).to_vec();
+    let found = value
+        .windows(OURS.len())
+        .position(|it| it == OURS.as_bytes());
+    let at = found.unwrap();
+    assert_eq!(OURS.len(), GONE.len());
+    value[at..at + OURS.len()].copy_from_slice(GONE.as_bytes());
     let gone = format!("/registry/masterleases/{GONE}");
-    stage.plane.etcdctl(&["put", &gone, &value]).await;
+    stage.plane.put(&gone, &value).await;
     stage.endpoints_become(&[OURS, GONE]).await;
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
     let before = lost - SignedDuration::from_secs(30);
