@@ -90,6 +90,13 @@ pub(crate) fn follow(
                 .to_owned(),
         );
     }
+    // It is the API server that says so of itself: without it nobody could make the parent again.
+    if policy.handover_first.contains(id) && active {
+        return Verdict::Orphaned(
+            "kept running: it serves the API, and no parent is listed here that could take over"
+                .to_owned(),
+        );
+    }
     let due = orphan.since.after(policy.grace_period);
     if now < due {
         *wake_at = Some(wake_at.map_or(due, |at| at.min(due)));

@@ -27,6 +27,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::control_plane::{ControlPlane, NODE};
 use crate::etcd_cluster::{Cluster, PATIENCE};
 
+/// A first line that says how etcd is asked.
+const PLAIN: &str = "# etcd speaks plain HTTP";
+
 struct Observed {
     evidence: watch::Receiver<Arc<Evidence>>,
     settings: Settings,
@@ -42,9 +45,15 @@ impl Observed {
         let file = dir.path().join("rekindle.toml");
         write(&file, config);
         let loaded = load_files(&Files::one(file), name);
-        let settings = loaded
+        let mut settings = loaded
             .unwrap_or_else(|mistakes| panic!("{mistakes}"))
             .settings;
+        // The API server's test etcd speaks plain HTTP, which no configuration may say.
+        if config.contains(PLAIN) {
+            for endpoint in &mut settings.etcd.endpoints {
+                *endpoint = endpoint.replace("https://", "http://");
+            }
+        }
         let (_, runtime) = watch::channel(Reading::Known(RuntimeView::default()));
         let (_, engine) = watch::channel(Reading::Known(EngineView::default()));
         let (_, kubelet) = watch::channel(Reading::not_asked());
@@ -236,20 +245,29 @@ async fn etcd_with_another_authority_lives_and_is_not_believed() {
             answer(evidence, &endpoint) == Some(DoorAnswer::Untrusted(Distrust::WrongAuthority))
         })
         .await;
-    assert!(node.after_an_hour(&seen).losses.is_empty());
+    // That no API server is here is true; of etcd nothing is lost, and nothing is sure.
+    let found = node.after_an_hour(&seen);
+    let of_etcd = [Loss::EtcdMember, Loss::EtcdQuorum, Loss::Everything];
+    assert!(
+        found
+            .losses
+            .iter()
+            .all(|seen| !of_etcd.contains(&seen.loss) && !seen.confirmed),
+        "{found:#?}"
+    );
 }
 
 #[expect(clippy::unnecessary_debug_formatting, reason = "quoted for TOML")]
 fn plane_config(plane: &ControlPlane) -> String {
     format!(
-        "[apiserver]\nkubeconfig = {:?}\nserver_override = {:?}\n\
+        "{PLAIN}\n[apiserver]\nkubeconfig = {:?}\nserver_override = {:?}\n\
          [etcd]\nendpoints = [{:?}]\ndata_dir = {:?}\ncall_deadline_seconds = 1\n\
          [recovery]\nkubeconfig = {:?}\n",
-        plane.kubeconfig(NODE),
+        plane.kubeconfig("kubelet"),
         plane.server(),
-        plane.etcd_endpoint(),
+        plane.etcd_endpoint().replace("http://", "https://"),
         plane.data_dir(),
-        plane.kubeconfig(NODE),
+        plane.kubeconfig_here("admin"),
     )
 }
 
@@ -334,8 +352,8 @@ async fn an_api_server_serves_ends_loses_its_etcd_and_its_leases_are_followed() 
 async fn r11_a_kubeconfig_of_another_cluster_is_named_and_is_no_loss() {
     let (plane, other) = tokio::join!(ControlPlane::start(), ControlPlane::start());
     let config = plane_config(&plane).replace(
-        plane.kubeconfig(NODE).to_str().unwrap(),
-        other.kubeconfig(NODE).to_str().unwrap(),
+        plane.kubeconfig("kubelet").to_str().unwrap(),
+        other.kubeconfig("kubelet").to_str().unwrap(),
     );
     let mut node = Observed::start(NODE, &config);
     let seen = node

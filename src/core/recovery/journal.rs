@@ -184,7 +184,8 @@ impl Journal {
     pub fn start(&mut self, act: Act, now: Moment, wall: Timestamp) {
         self.phase(act.words(), wall);
         if let Some(rung) = act.rung() {
-            self.record.rung = rung;
+            // What costs most tells what the recovery was; what comes after it only follows.
+            self.record.rung = self.record.rung.max(rung);
         }
         self.doing = Some(act);
         self.doing_since = Some(now);
