@@ -205,15 +205,30 @@ impl Node {
         let mut client = self.client(member).await;
         for number in numbers {
             let (key, value) = (format!("{PREFIX}{number:05}"), format!("value {number}"));
-            client.put(key, value, None).await.unwrap();
+            // A leader that was just killed takes an answer with it: the same again does no harm.
+            let mut tries = 0;
+            while let Err(error) = client.put(key.clone(), value.clone(), None).await {
+                tries += 1;
+                assert!(tries < 20, "{error}");
+                self.serves(member).await;
+            }
         }
     }
 
     /// The keys of the numbers up to `count` are there with what was put, and no others.
     pub async fn holds(&self, member: usize, count: u32) {
         let options = GetOptions::new().with_prefix();
-        let mut client = self.client(member).await;
-        let found = client.get(PREFIX, Some(options)).await.unwrap();
+        // What starts it was put back: it may end once more in between.
+        let mut tries = 0;
+        let found = loop {
+            let mut client = self.client(member).await;
+            match client.get(PREFIX, Some(options.clone())).await {
+                Ok(found) => break found,
+                Err(error) => assert!(tries < 20, "{error}"),
+            }
+            tries += 1;
+            self.serves(member).await;
+        };
         let texts = found.kvs().iter().map(|pair| {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             (text(pair.key()), text(pair.value()))

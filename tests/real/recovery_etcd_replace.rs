@@ -79,6 +79,8 @@ async fn r08_killed_at_every_step_a_replacement_arrives() {
         node.put(1, written..written + 10).await;
         written += 10;
         node.crash();
+        // Where the leader was killed, the others choose one first.
+        node.serves(1).await;
         let at = format!("{point}:{time}");
         let id = format!("replace-{}-{time}", point.replace('.', "-"));
         assert!(killed(node.dir(), &id, &at), "{at} is never passed");
