@@ -126,7 +126,7 @@
 //!    (`tidy::the_core_knows_no_outside_world`).
 //! 2. Unknown never moves anything towards starting a second copy or removing one
 //!    (`activation::c01_silent_containerd_changes_nothing`, `properties::unknown_never_removes`).
-//! 3. Only the API server may say that a parent is deleted, twice, and never about every checkpoint
+//! 3. Only the API server may say that a parent is deleted, twice, never of itself, and never about every checkpoint
 //!    of a node at once (`removing::c04_an_empty_answer_removes_nothing`,
 //!    `removing::c24_a_moved_parent_is_removed_here_after_the_grace_period_and_two_answers`).
 //! 4. A revision replaces the last known good one only after its parent has been Ready and serving

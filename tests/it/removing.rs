@@ -3,6 +3,7 @@
 use rekindle::core::action::Action;
 use rekindle::core::reading::UnseenKind;
 use rekindle::core::report::State;
+use rekindle::core::stored::Phase;
 
 use crate::world::{API, KCM, SCHEDULER, World, id, parent_name, silent};
 
@@ -129,4 +130,32 @@ fn c24_an_active_copy_of_a_moved_parent_is_stopped_before_it_is_removed() {
     let removed = position(|a| matches!(a, Action::RemoveCheckpoint { .. }));
     assert!(manifest < removed);
     assert!(!world.stored.checkpoints.contains_key(&id(OTHER)));
+}
+
+#[test]
+fn an_api_server_that_serves_is_not_removed_on_its_own_word() {
+    let mut world = World::learned(&[API, OTHER]);
+    let answer = world.observed.apiserver.clone();
+    let runtime = world.observed.runtime.clone();
+    world.power_cut();
+    world.turns(11);
+    world.kubelet_runs(API);
+    world.turn();
+    // The copy answers: the parent's pod was deleted in a rollout, and who would make the next one
+    // was being rolled out as well.
+    world.observed.apiserver = answer;
+    let own = world.runtime().sandboxes.clone();
+    world.observed.runtime = runtime;
+    world.runtime().sandboxes.extend(own);
+    world.vanish(&parent_name(API));
+    world
+        .api()
+        .pods
+        .retain(|seen| seen.parent_of != Some(id(API)));
+    world.done.clear();
+    world.turns(700);
+    assert!(!world.did(removes));
+    assert!(world.stored.checkpoints.contains_key(&id(API)));
+    let phase = &world.stored.checkpoints[&id(API)].phase;
+    assert!(matches!(phase, Phase::Active { .. }), "{phase:?}");
 }
