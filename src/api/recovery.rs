@@ -59,7 +59,7 @@ pub(super) async fn plan(handle: &Handle, asked: Option<Asked>) -> Answer {
 }
 
 pub(super) async fn enter(handle: &Handle, asked: Asked) -> Answer {
-    match handle.recovery.enter(None, asked).await {
+    match handle.recovery.enter(asked).await {
         Ok(Ok(id)) => json(StatusCode::ACCEPTED, &wire::Entered { id }),
         Ok(Err(why)) => {
             let hint = "`rekindle recovery-mode plan` shows every way, and what stands in it";

@@ -186,6 +186,18 @@ impl Marks {
             .find(|mark| mark.cluster_id == cluster_id)
     }
 
+    /// The highest revision of any cluster that this node has ever seen.
+    #[must_use]
+    pub fn highest(&self) -> Option<i64> {
+        self.clusters.iter().map(|mark| mark.revision).max()
+    }
+
+    /// The mark of the cluster that answered last.
+    #[must_use]
+    pub fn current_mark(&self) -> Option<&Mark> {
+        self.of(self.current?)
+    }
+
     /// Takes an observation in; gives what is to be said about it.
     pub fn see(&mut self, cluster_id: u64, revision: i64, at: Timestamp) -> Option<String> {
         let before = self.current.replace(cluster_id);

@@ -2,7 +2,18 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use serde::Serialize;
+
 use super::exit::{Exit, Failure};
+
+/// Prints data for programs.
+///
+/// # Errors
+/// Where it cannot be encoded or written.
+pub fn json<T: Serialize>(data: &T, out: &mut Out) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(data).map_err(|error| Failure::of(Exit::No, &error))?;
+    out.data(text + "\n")
+}
 
 /// The two streams.
 pub struct Out {

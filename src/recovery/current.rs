@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use super::PLACE;
 use crate::core::reading::chain;
 use crate::core::recovery::etcd_seen::Identity;
 use crate::core::recovery::journal::Journal;
@@ -24,8 +25,6 @@ use crate::store::durable::{self, Attributes, DurableError};
 use crate::store::lock::{self, Lock, LockError};
 use crate::store::sealed::{self, Format, SealError};
 
-/// The directory below the state directory.
-pub const PLACE: &str = "recovery";
 const LOCK: &str = "lock";
 const STAGING: &str = "staging";
 const CURRENT: &str = "current.json";

@@ -11,11 +11,11 @@ pub mod show;
 pub mod verify;
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::output::Out;
+pub(super) use super::output::json;
 use crate::core::backup::id::BackupId;
 
 /// What can be done with backups.
@@ -76,10 +76,4 @@ pub(super) fn told(message: String) -> Failure {
         message,
         hint: None,
     }
-}
-
-/// Prints data for programs.
-pub(super) fn json<T: Serialize>(data: &T, out: &mut Out) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(data).map_err(|error| Failure::of(Exit::No, &error))?;
-    out.data(text + "\n")
 }

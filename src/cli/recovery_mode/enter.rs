@@ -12,7 +12,7 @@ use crate::api::client::{self, ClientError};
 use crate::api::wire::{Entered, Plans, Status};
 use crate::cli::ask::wait_for;
 use crate::cli::exit::{Exit, Failure, chain};
-use crate::cli::output::{Out, clean};
+use crate::cli::output::{Out, clean, json};
 use crate::cli::{Format, Global};
 use crate::config;
 use crate::core::recovery::record::Outcome;
@@ -90,10 +90,7 @@ async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Resu
     out.note(&format!("recovery {id} has begun"));
     let last = follow(&socket, &id, out).await?;
     match options.output {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&last);
-            out.data(text.map_err(|error| Failure::of(Exit::No, &error))? + "\n")?;
-        }
+        Format::Json => json(&last, out)?,
         Format::Table => out.data(format!(
             "{}: {}, after {} s\n",
             last.id,

@@ -6,7 +6,7 @@ use crate::api::client;
 use crate::api::wire::Said;
 use crate::cli::ask::wait_for;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{Out, clean};
+use crate::cli::output::{Out, clean, json};
 use crate::cli::{Format, Global};
 use crate::config;
 
@@ -35,10 +35,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let socket = global.socket.clone().unwrap_or(settings.socket.path);
     let said: Said = wait_for(client::post(&socket, "/v1/recovery-mode/exit"))??;
     match options.output {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&said);
-            out.data(text.map_err(|error| Failure::of(Exit::No, &error))? + "\n")?;
-        }
+        Format::Json => json(&said, out)?,
         Format::Table => out.data(clean(&said.said) + "\n")?,
     }
     Ok(Exit::Done)

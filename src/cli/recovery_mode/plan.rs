@@ -8,7 +8,7 @@ use clap::Args;
 use crate::api::wire::Plans;
 use crate::cli::ask::{Places, wait_for};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{Out, clean};
+use crate::cli::output::{Out, clean, json};
 use crate::cli::{Format, Global};
 use crate::core::recovery::plan::{Plan, RungPlan};
 use crate::core::recovery::rung::Rung;
@@ -45,14 +45,10 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         Some(from) => format!("/v1/recovery-mode/plan?from={}", from.word()),
     };
     let asked = wait_for(places.get::<Plans>(&target, Duration::from_secs(30)))?;
-    let Plans { plans } = asked?;
+    let answer = asked?;
+    let plans = &answer.plans;
     match options.output {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&Plans {
-                plans: plans.clone(),
-            });
-            out.data(text.map_err(|error| Failure::of(Exit::No, &error))? + "\n")?;
-        }
+        Format::Json => json(&answer, out)?,
         Format::Table => {
             let told: Vec<String> = plans.iter().map(text).collect();
             out.data(told.join("\n"))?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::report_text;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{Out, clean, columns};
+use crate::cli::output::{Out, clean, columns, json};
 use crate::cli::status_view::duration;
 use crate::config;
 use crate::core::recovery::page;
@@ -204,9 +204,4 @@ fn verify(reports: &Reports, format: Format, out: &mut Out) -> Result<Exit, Fail
         ));
     }
     Ok(exit)
-}
-
-fn json<T: Serialize>(data: &T, out: &mut Out) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(data).map_err(|error| Failure::of(Exit::No, &error))?;
-    out.data(text + "\n")
 }

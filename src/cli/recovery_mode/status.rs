@@ -7,7 +7,7 @@ use clap::Args;
 use crate::api::wire::Status;
 use crate::cli::ask::{Places, wait_for};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::Out;
+use crate::cli::output::{Out, json};
 use crate::cli::{Format, Global, recovery_view};
 use crate::daemon::clock;
 
@@ -35,10 +35,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let places = Places::of(global)?;
     let status: Status = wait_for(places.get("/v1/status", Duration::ZERO))??;
     match options.output {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&status.recovery);
-            out.data(text.map_err(|error| Failure::of(Exit::No, &error))? + "\n")?;
-        }
+        Format::Json => json(&status.recovery, out)?,
         Format::Table => {
             let lines = recovery_view::section(&status.recovery, clock::wall());
             let lines: String = lines.into_iter().map(|(line, _)| line + "\n").collect();

@@ -71,7 +71,7 @@ pub fn next(at: &Position<'_>) -> Next {
     match &journal.doing {
         Some(Act::Checkpoints) => {
             let since = journal.doing_since.unwrap_or(at.now);
-            if well(at.assessment) {
+            if at.assessment.is_well() {
                 return ending(at);
             }
             // Something else is lost by now, or it never comes.
@@ -83,7 +83,7 @@ pub fn next(at: &Position<'_>) -> Next {
         Some(act) => return Next::Wait(vec![act.words()], None),
         None => {}
     }
-    if well(at.assessment) {
+    if at.assessment.is_well() {
         return ending(at);
     }
     if at.lasts >= at.policy.deadline {
@@ -98,15 +98,6 @@ pub fn next(at: &Position<'_>) -> Next {
         // Nothing is confirmed, or nothing may be done: what was done may still bear fruit.
         None => Next::Wait(waits(at), None),
     }
-}
-
-/// Nothing is lost, as far as is known.
-fn well(assessment: &Assessment) -> bool {
-    assessment.losses.is_empty()
-        && matches!(
-            assessment.condition,
-            Condition::Healthy | Condition::Degraded
-        )
 }
 
 fn ending(at: &Position<'_>) -> Next {

@@ -161,4 +161,23 @@ impl Assessment {
         let confirmed = self.losses.iter().filter(|seen| seen.confirmed);
         confirmed.map(|seen| seen.loss).max()
     }
+
+    /// The loss that has to be dealt with first, confirmed or not.
+    #[must_use]
+    pub fn worst(&self) -> Option<Loss> {
+        self.losses.iter().map(|seen| seen.loss).max()
+    }
+
+    /// The evidence of every loss, one sentence each.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<String> {
+        let all = self.losses.iter();
+        all.flat_map(|seen| seen.evidence.clone()).collect()
+    }
+
+    /// Nothing is lost, as far as is known.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.losses.is_empty() && matches!(self.condition, Condition::Healthy | Condition::Degraded)
+    }
 }

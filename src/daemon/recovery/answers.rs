@@ -22,8 +22,8 @@ impl Task {
                 // Who asked has gone: nothing was changed.
                 let _gone = answer.send(plans);
             }
-            Question::Enter(loss, asked, answer) => {
-                let _gone = answer.send(self.enter(loss, asked).await);
+            Question::Enter(asked, answer) => {
+                let _gone = answer.send(self.enter(asked).await);
             }
             Question::Exit(uid, answer) => {
                 let _gone = answer.send(self.exit(uid).await);
@@ -58,7 +58,7 @@ impl Task {
     }
 
     /// An operator asks for a recovery.
-    async fn enter(&mut self, loss: Option<Loss>, asked: Asked) -> Result<String, String> {
+    async fn enter(&mut self, asked: Asked) -> Result<String, String> {
         if let Some(journal) = &self.journal {
             return Err(format!("recovery {} is under way", journal.record.id));
         }
@@ -68,14 +68,10 @@ impl Task {
         }
         let evidence = Arc::clone(&self.evidence.borrow());
         let seen = self.seen();
-        let loss = match (loss, asked.from) {
-            (Some(loss), _) => loss,
-            (None, Some(from)) => loss_of(from, &seen),
-            (None, None) => seen
-                .losses
-                .iter()
-                .map(|seen| seen.loss)
-                .max()
+        let loss = match asked.from {
+            Some(from) => loss_of(from, &seen),
+            None => seen
+                .worst()
                 .ok_or("nothing is lost, as far as is seen here: name a rung with --from")?,
         };
         let mut found = self.gather(&evidence).await;
@@ -99,8 +95,7 @@ impl Task {
             rung = rung.word(),
             "an operator begins a recovery"
         );
-        let lines = seen.losses.iter().flat_map(|seen| seen.evidence.clone());
-        let mut lines: Vec<String> = lines.collect();
+        let mut lines = seen.evidence();
         lines.push(format!("an operator (user id {}) asked for it", asked.uid));
         let suspected = super::task::since(&seen, clock::now());
         self.begin(&plan, rung, lines, Some(asked), suspected).await;
@@ -156,8 +151,7 @@ impl Task {
 /// The loss that a rung is asked for.
 fn loss_of(from: Rung, seen: &Assessment) -> Loss {
     let etcd = matches!(from, Rung::DataDirectory | Rung::Backup);
-    let seen = seen.losses.iter().map(|seen| seen.loss).max();
-    match (from, seen) {
+    match (from, seen.worst()) {
         (Rung::ReplaceMember, _) => Loss::EtcdMember,
         (_, Some(loss @ (Loss::Everything | Loss::EtcdQuorum))) => loss,
         _ if etcd => Loss::EtcdQuorum,

@@ -12,7 +12,7 @@ use super::task::Task;
 use crate::core::recovery::course::{self, Next, Position};
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Beginning, Journal};
-use crate::core::recovery::loss::{Assessment, Condition};
+use crate::core::recovery::loss::Assessment;
 use crate::core::recovery::memory::Memory;
 use crate::core::recovery::plan::{Asked, Plan};
 use crate::core::recovery::record::Outcome;
@@ -91,20 +91,16 @@ impl Task {
             return;
         };
         reporting::availability(journal, evidence, wall);
-        let well = assessment.losses.is_empty()
-            && matches!(
-                assessment.condition,
-                Condition::Healthy | Condition::Degraded
-            );
+        let well = assessment.is_well();
         if well != journal.well_since.is_some() {
             journal.well_since = well.then_some(now);
         }
-        // Cut off in the middle of an act: it is done again.
         if let Some(outcome) = journal.record.outcome.clone() {
             // Cut off after its last line: the report is written again.
             self.end(outcome).await;
             return;
         }
+        // Cut off in the middle of an act: it is done again.
         if let Some(act) = journal.doing.clone()
             && act != Act::Checkpoints
             && self.job.is_none()

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::recovery::loss::Loss;
 use crate::core::recovery::plan::{Asked, Plan};
 
 /// Asked at one time.
@@ -18,7 +17,7 @@ pub enum Question {
     /// The plans: for what is lost, and for what could be.
     Plan(Option<Asked>, oneshot::Sender<Vec<Plan>>),
     /// Begin a recovery: answers its id, or why not.
-    Enter(Option<Loss>, Asked, oneshot::Sender<Result<String, String>>),
+    Enter(Asked, oneshot::Sender<Result<String, String>>),
     /// End the recovery that is under way, and the latch.
     Exit(u32, oneshot::Sender<Result<String, String>>),
 }
@@ -51,13 +50,8 @@ impl Door {
     ///
     /// # Errors
     /// Where the task does not answer. Why it was not begun is the inner error.
-    pub async fn enter(
-        &self,
-        loss: Option<Loss>,
-        asked: Asked,
-    ) -> Result<Result<String, String>, Silent> {
-        self.ask(|answer| Question::Enter(loss, asked, answer))
-            .await
+    pub async fn enter(&self, asked: Asked) -> Result<Result<String, String>, Silent> {
+        self.ask(|answer| Question::Enter(asked, answer)).await
     }
 
     /// Ends the recovery that is under way, or the latch; says what it did.

@@ -63,14 +63,8 @@ impl Told {
             record.id,
             record.rung
         ));
-        let (state_dir, kept) = (settings.paths.state_dir.clone(), record.clone());
-        let wall = clock::wall();
-        let saved = blocking(move || {
-            let reports = Reports::new(&state_dir);
-            reports.save(&kept, wall).map_err(|error| chain(&error))
-        });
         // What cannot be told is no reason to leave the control plane lost.
-        if let Err(error) = saved.await {
+        if let Err(error) = save(settings, record).await {
             self.problems = vec![error];
         }
         let text = format!("{}: {}", losses.join(", "), record.rung);
@@ -85,13 +79,7 @@ impl Told {
         settings: &Settings,
         record: &Record,
     ) -> Result<(), String> {
-        let (state_dir, kept) = (settings.paths.state_dir.clone(), record.clone());
-        let wall = clock::wall();
-        blocking(move || {
-            let reports = Reports::new(&state_dir);
-            reports.save(&kept, wall).map_err(|error| chain(&error))
-        })
-        .await?;
+        save(settings, record).await?;
         let said = record
             .outcome
             .as_ref()
@@ -108,6 +96,16 @@ impl Told {
         ));
         Ok(())
     }
+}
+
+async fn save(settings: &Settings, record: &Record) -> Result<(), String> {
+    let (state_dir, record) = (settings.paths.state_dir.clone(), record.clone());
+    let wall = clock::wall();
+    blocking(move || {
+        let reports = Reports::new(&state_dir);
+        reports.save(&record, wall).map_err(|error| chain(&error))
+    })
+    .await
 }
 
 async fn log(settings: &Settings, told: Line) -> Result<(), String> {

@@ -209,8 +209,7 @@ fn hangs(evidence: &Evidence, part: Part) -> bool {
 /// compared with one of another moment.
 fn fallen(settings: &Settings) -> Option<(i64, i64)> {
     let marks = high_water::read(&settings.paths.state_dir).ok()?;
-    let seen = marks.of(marks.current?)?.seen;
-    let highest = marks.clusters.iter().map(|mark| mark.revision).max()?;
+    let (seen, highest) = (marks.current_mark()?.seen, marks.highest()?);
     (seen < highest).then_some((seen, highest))
 }
 

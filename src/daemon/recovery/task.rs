@@ -150,9 +150,10 @@ impl Task {
     async fn turn(&mut self) -> Duration {
         let evidence = Arc::clone(&self.evidence.borrow_and_update());
         let now = clock::now();
-        let policy = self.settings.recovery.policy.clone();
+        let settings = Arc::clone(&self.settings);
+        let policy = &settings.recovery.policy;
         self.memory.recall(self.standing.identity.as_ref());
-        let (mut assessment, memory) = assess(&evidence, &self.memory, &policy, now);
+        let (mut assessment, memory) = assess(&evidence, &self.memory, policy, now);
         self.memory = memory;
         if self.current.is_some() && self.memory.identity() != self.standing.identity.as_ref() {
             self.standing.identity = self.memory.identity().cloned();
@@ -173,13 +174,9 @@ impl Task {
             } else if let Some(plan) = &plan
                 && let Some(rung) = plan.chosen
             {
-                let evidence = assessment
-                    .losses
-                    .iter()
-                    .flat_map(|seen| seen.evidence.clone());
-                let evidence = evidence.collect();
                 let suspected = since(&assessment, now);
-                self.begin(plan, rung, evidence, None, suspected).await;
+                self.begin(plan, rung, assessment.evidence(), None, suspected)
+                    .await;
             }
         }
         if self.journal.is_some() {
@@ -210,7 +207,7 @@ impl Task {
         // What an operator has asked for is not waited for to be confirmed.
         let loss = match (assessment.confirmed(), asked) {
             (Some(loss), _) => loss,
-            (None, Some(_)) => assessment.losses.iter().map(|seen| seen.loss).max()?,
+            (None, Some(_)) => assessment.worst()?,
             (None, None) => return None,
         };
         let tried = self.journal.as_ref().map(|journal| journal.tried.clone());

@@ -1,7 +1,8 @@
 //! The temporary control plane: an asset tree from the best source there is, and `start` of it.
 //! The same code as the commands `recover` and `start`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::acts::Order;
@@ -118,7 +119,6 @@ async fn prepared(order: &Order, source: Source, words: &str) -> Result<Prepared
 async fn sources(order: &Order) -> Vec<(Source, String)> {
     let settings = &order.settings;
     let etcd = &settings.etcd;
-    let path = |path: &Path| path.to_owned();
     let mut all = vec![
         (
             Source::ApiServer {
@@ -130,14 +130,14 @@ async fn sources(order: &Order) -> Vec<(Source, String)> {
         (
             Source::Etcd {
                 endpoints: etcd.endpoints.clone(),
-                ca: Some(path(&etcd.ca_file)),
+                ca: Some(etcd.ca_file.clone()),
                 certificate: etcd.cert_file.clone(),
                 key: etcd.key_file.clone(),
             },
             "the running etcd".to_owned(),
         ),
     ];
-    let settings = std::sync::Arc::clone(settings);
+    let settings = Arc::clone(settings);
     let found = blocking(move || look(&settings)).await;
     if let Ok(found) = found
         && let Some((kept, _)) = found.newest(|kept| kept.verified)

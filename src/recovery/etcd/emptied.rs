@@ -49,8 +49,7 @@ fn fell((revision, highest): (i64, Option<i64>)) -> bool {
 pub(super) async fn highest(settings: &Settings) -> Option<i64> {
     let state_dir = settings.paths.state_dir.clone();
     let marks = tokio::task::spawn_blocking(move || high_water::read(&state_dir).ok());
-    let marks = marks.await.ok().flatten()?;
-    marks.clusters.iter().map(|mark| mark.revision).max()
+    marks.await.ok().flatten()?.highest()
 }
 
 /// Its `kube-system` was made after the backup was taken, or was not made yet.

@@ -37,11 +37,9 @@ pub use self::error::Error;
 pub use self::power::{start, stop, stopped};
 pub use self::replace::{Replaced, prepare_replace, replace, undo_replace};
 pub use self::restore::{Restored, restore, undo};
+use super::PLACE;
 use crate::core::recovery::etcd::Source;
 use crate::operation::RecordError;
-
-/// Directory of the state directory for what one recovery keeps.
-pub const PLACE: &str = "recovery";
 
 /// What is to be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,9 +28,8 @@ use crate::store::lock::{self, LockError};
 use crate::store::sealed::{self, Format, SealError};
 
 use self::log::Log;
+use super::PLACE;
 
-/// Its place in the state directory.
-pub const PLACE: &str = "recovery";
 const RECORDS: &str = "records";
 const PAGES: &str = "pages";
 const STAGING: &str = "reports-staging";

@@ -135,6 +135,10 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
         }
     };
     let named = source.to_string();
+    let marks = high_water::read(&settings.paths.state_dir).unwrap_or_default();
+    // What the caller knows, and what this node has seen.
+    let recorded = marks.current_mark().map(|mark| mark.revision);
+    let highest = it.high_water.max(recorded);
     let tools = Tools::find(settings.backup.tools_dir().as_deref());
     let tools = tools.map_err(|error| Error::Quarantine(chain(&error)))?;
     let peer_urls = it.home.peer_urls.join(",");
@@ -151,7 +155,8 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
             peer_urls: Some(peer_urls),
             token: None,
         },
-        raise: Raise::Above(highest(settings, it).max(ever(settings))),
+        // To be above what any cluster here ever had costs nothing.
+        raise: Raise::Above(highest.max(marks.highest())),
         tool: Some(&tools.restore),
         path: "",
     };
@@ -162,7 +167,7 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
     // A member that is alone has everything that was ever acknowledged; one of several may lag.
     if it.source == Source::DataDirectory
         && it.home.others().is_empty()
-        && let Some(seen) = highest(settings, it)
+        && let Some(seen) = highest
         && plan.revision < seen
     {
         return Err(Error::Damaged {
@@ -186,19 +191,6 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
         token: plan.member.token,
         remarks: plan.remarks,
     })
-}
-
-/// The highest revision on record: what the caller knows, and what this node has seen.
-fn highest(settings: &Settings, it: &Restore) -> Option<i64> {
-    let marks = high_water::read(&settings.paths.state_dir).unwrap_or_default();
-    let current = marks.current.and_then(|cluster| marks.of(cluster));
-    it.high_water.max(current.map(|mark| mark.revision))
-}
-
-/// The highest revision of any cluster that this node has seen: to be above it costs nothing.
-fn ever(settings: &Settings) -> Option<i64> {
-    let marks = high_water::read(&settings.paths.state_dir).unwrap_or_default();
-    marks.clusters.iter().map(|mark| mark.revision).max()
 }
 
 /// A snapshot of the quarantine that is not whole means that the data was not.
