@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# Removal, installation after it, purge: what is kept and what is not, and that it is told.
+
+# Something of each kind that cannot be had again: a backup, the key it is signed with, what cleanup moved aside, what an
+# administrator put among the configuration.
+give_keepsakes() {
+    on_machine mkdir -p "$STATE/backups/20260101T000000Z-n1" "$STATE/quarantine/20260101T000000Z" "$STATE/backup"
+    on_machine sh -c "echo backup >$STATE/backups/20260101T000000Z-n1/snapshot.db.zst; echo aside >$STATE/quarantine/20260101T000000Z/list.json
+        echo key >$STATE/backup/signing-key; echo identity >/etc/rekindle/age-identity.txt"
+}
+keepsakes_stay() {
+    on_machine sh -c "cat $STATE/backups/*/snapshot.db.zst $STATE/quarantine/*/list.json $STATE/backup/signing-key /etc/rekindle/age-identity.txt" |
+        tr '\n' ' ' | grep -x 'backup aside key identity '
+}
+no_unit_is_left() { [[ -z "$(on_machine sh -c 'find /etc/systemd/system -name "rekindle*"')" ]]; }
+no_file_is_left() { [[ -z "$(on_machine sh -c 'find /usr /etc -name "*rekindle*" ! -path "/etc/rekindle*"')" ]]; }
+checkpoints_are_gone() { away "$STATE/checkpoints" && away "$STATE/state.json"; }
+
+give_keepsakes
+check "apt removes it" apt_or_show remove --yes rekindle
+check "dpkg keeps its configuration" package_is config-files
+check "the daemon and its socket are stopped" bash -c "[[ '$(show ActiveState rekindle.service)$(show ActiveState rekindle.socket)' == inactiveinactive ]]"
+check "nothing of it is enabled" no_unit_is_left
+check "it says that the checkpoint goes on running, and by whom" apt_said "$WEB, by containerd"
+check "the same containers, and it answers" web_goes_on
+check "the checkpoint is whole" checkpoint_is_whole
+check "the configuration stays" changed_configuration
+check "backups, key and what was moved aside stay" keepsakes_stay
+
+# It was disabled by the removal; now it is as the presets say.
+check "apt installs it again" install_package "$OLD"
+check "it is enabled" enabled_is rekindle.service enabled
+check "… and runs" unit_is rekindle.service active
+promise 30 "the pod is taken over and active" web_is active
+check "the same containers, and it answers" web_goes_on
+check "the configuration is the one from before" changed_configuration
+
+check "apt purges it while the pod runs" apt_or_show purge --yes rekindle
+check "dpkg knows nothing of it" package_is none
+check "the same containers, and it answers" web_goes_on
+check "what belongs to the running pod stays, and it is told" apt_said "checkpoint $WEB stays, because it runs"
+check "… whole" checkpoint_is_whole
+check "backups, key and what was moved aside stay" keepsakes_stay
+check "… which is told too" apt_said 'this stays in /var/lib/rekindle.*backups.*quarantine'
+check "the configuration is gone" away /etc/rekindle/config.toml
+check "… with its drop-ins" away /etc/rekindle/config.d
+check "no file of the package is left" no_file_is_left
+
+note "the machine boots: the pod is gone, and nobody starts it"
+system power-cut
+system boot
+check "apt installs it anew" install_package "$OLD"
+check "apt purges it while no pod runs" apt_or_show purge --yes rekindle
+check "the checkpoints are gone" checkpoints_are_gone
+check "backups, key and what was moved aside stay" keepsakes_stay
+on_machine rm -rf "$STATE" /etc/rekindle
+check "apt installs it on a machine that has nothing of it" install_package "$OLD"
+check "apt purges it" apt_or_show purge --yes rekindle
+check "nothing at all stays" bash -c "! $(printf '%q ' "$LAB_SCRIPTS/system") exec ls $STATE /etc/rekindle"
