@@ -25,7 +25,11 @@ no_unit_of_ours_before() { # UNIT
 }
 kubelet_and_etcd_work() {
     unit_is kubelet.service active && unit_is etcd.service active &&
-        on_machine /usr/local/bin/etcdctl endpoint health && on_machine sh -c 'echo | busybox nc 127.0.0.1 10255'
+        on_machine sh -c 'echo | busybox nc -w 1 127.0.0.1 2379 && echo | busybox nc -w 1 127.0.0.1 10255'
+}
+put_key() {
+    on_machine sh -c 'cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl --cacert ca.crt --cert healthcheck-client.crt \
+        --key healthcheck-client.key put /registry/lab value'
 }
 comes_after() { [[ " $(show After) " == *" $1 "* ]]; }
 
@@ -64,6 +68,7 @@ own=$(took_ms rekindle.service) || own=never
 check "from its start to ready it takes at most 1 s of its own ($own ms)" test "$own" -le 1000
 note "$(on_machine systemd-analyze time --no-pager | head -n1)"
 given 60 "the kubelet's and etcd's units are active and stay so" kubelet_and_etcd_work
+check "etcd takes a key, so that there is something to back up" put_key
 chain_of kubelet.service >"$LAB_DIR/logs/kubelet-chain.txt"
 check "the critical chain of the kubelet has no unit of ours" bash -c "grep -q kubelet.service '$LAB_DIR/logs/kubelet-chain.txt' && ! grep rekindle '$LAB_DIR/logs/kubelet-chain.txt' >&2"
 for unit in kubelet etcd containerd network; do

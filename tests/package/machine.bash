@@ -50,14 +50,14 @@ checkpoint_is_whole() { [[ "$(checkpoint_sum)" == "$CHECKPOINT" ]]; }
 
 # A recorded checkpoint (tests/package/record) and the image of its pod, and little patience.
 give_checkpoint() {
-    on_machine mkdir -p /etc/rekindle/config.d "$STATE/checkpoints"
+    # It is to find the checkpoint when it starts, as if it had learnt it.
+    on_machine systemctl stop rekindle.service 2>/dev/null
+    on_machine rm -f "$STATE/state.json" "$STATE/state.previous.json"
+    on_machine mkdir -p /etc/rekindle/config.d /etc/kubernetes/manifests "$STATE/checkpoints"
     machine_file /etc/rekindle/config.d/lab.toml <<'TOML'
 [checkpoint]
 activation_delay_seconds = 1
 kubelet_deadline_seconds = 2
-
-[etcd]
-endpoints = ["http://127.0.0.1:2379"]
 
 [recovery]
 automatic = false
@@ -68,9 +68,13 @@ TOML
 
 # etcd and a kubelet as a distribution has them: ordered after what they need, each "starting" until it has it.
 give_units() {
-    local program
-    for program in "$("$LAB_SCRIPTS/etcd" path 3.5)"/{etcd,etcdctl} "$("$LAB_SCRIPTS/build-kubernetes")/kubelet"; do
-        machine_file "/usr/local/bin/${program##*/}" 0755 <"$program"
+    local program file
+    for program in "$("$LAB_SCRIPTS/etcd" path 3.5)"/{etcd,etcdctl,etcdutl} "$("$LAB_SCRIPTS/build-kubernetes")/kubelet"; do
+        machine_file "/usr/bin/${program##*/}" 0755 <"$program"
+    done
+    "$LAB_SCRIPTS/certificates" --etcd-pki "$LAB_DIR/etcd-pki" "$LAB_DIR/pki" "$LAB_NODE_NAME" "$LAB_ADDRESS"
+    for file in ca.crt server.crt server.key healthcheck-client.crt healthcheck-client.key; do
+        machine_file "/etc/kubernetes/pki/etcd/$file" 0600 <"$LAB_DIR/etcd-pki/$file"
     done
     machine_file /etc/systemd/system/etcd.service <<'UNIT'
 [Unit]
@@ -79,10 +83,11 @@ Wants=network-online.target
 
 [Service]
 Type=notify
-ExecStart=/usr/local/bin/etcd --name m1 --data-dir /var/lib/etcd \
-    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
+ExecStart=/usr/bin/etcd --name m1 --data-dir /var/lib/etcd \
+    --listen-client-urls https://127.0.0.1:2379 --advertise-client-urls https://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
-    --initial-cluster m1=http://127.0.0.1:2380
+    --initial-cluster m1=http://127.0.0.1:2380 --client-cert-auth --trusted-ca-file /etc/kubernetes/pki/etcd/ca.crt \
+    --cert-file /etc/kubernetes/pki/etcd/server.crt --key-file /etc/kubernetes/pki/etcd/server.key
 
 [Install]
 WantedBy=multi-user.target
@@ -96,7 +101,7 @@ Wants=network-online.target
 Environment=AWS_EC2_METADATA_DISABLED=true
 # A container has no kernel log, which it looks for.
 ExecStartPre=/bin/ln -sf /dev/null /dev/kmsg
-ExecStart=/usr/local/bin/kubelet --config=/etc/kubelet.json --container-runtime=remote \
+ExecStart=/usr/bin/kubelet --config=/etc/kubelet.json --container-runtime=remote \
     --container-runtime-endpoint=unix:///run/containerd/containerd.sock
 Restart=always
 RestartSec=10

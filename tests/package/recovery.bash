@@ -6,7 +6,7 @@ recovery_mode() { on_machine rekindle recovery-mode status -o json; }
 under_way() { recovery_mode | jq -re '.running.id'; }
 goes_on() { [[ "$(under_way)" == "$RECOVERY" ]]; }
 hook_says() { [[ "$(on_machine cat /var/lib/hook | tr '\n' ' ')" == "$1 " ]]; }
-begin_recovery() { on_machine sh -c 'systemctl stop etcd; nohup rekindle recovery-mode enter --from restart --yes >/root/enter.txt 2>&1 </dev/null &'; }
+begin_recovery() { on_machine sh -c 'systemctl stop etcd; nohup rekindle recovery-mode enter --yes >/root/enter.txt 2>&1 </dev/null &'; }
 
 check "nothing is recovered, so no hook runs" away /var/lib/hook
 begin_recovery

@@ -1,22 +1,22 @@
 # shellcheck shell=bash
 # Removal, installation after it, purge: what is kept and what is not, and that it is told.
 
-# Something of each kind that cannot be had again: a backup, the key it is signed with, what cleanup moved aside, what an
-# administrator put among the configuration.
-give_keepsakes() {
-    on_machine mkdir -p "$STATE/backups/20260101T000000Z-n1" "$STATE/quarantine/20260101T000000Z" "$STATE/backup"
-    on_machine sh -c "echo backup >$STATE/backups/20260101T000000Z-n1/snapshot.db.zst; echo aside >$STATE/quarantine/20260101T000000Z/list.json
-        echo key >$STATE/backup/signing-key; echo identity >/etc/rekindle/age-identity.txt"
+# What cannot be had again: a backup of the etcd here and the key that it is signed with, what `cleanup` moved aside, and
+# what an administrator has put among the configuration.
+backup_is_there() { on_machine rekindle backup list -o json | jq -e '.backups | map(select(.verified and .verified.failure == null)) | length > 0'; }
+keepsakes() {
+    on_machine sh -c "cd / && sha256sum .$STATE/backups/*/* .$STATE/backup/signing-key* .$STATE/quarantine/*/list.json ./etc/rekindle/age-identity.txt" 2>/dev/null
 }
-keepsakes_stay() {
-    on_machine sh -c "cat $STATE/backups/*/snapshot.db.zst $STATE/quarantine/*/list.json $STATE/backup/signing-key /etc/rekindle/age-identity.txt" |
-        tr '\n' ' ' | grep -x 'backup aside key identity '
-}
+keepsakes_stay() { [[ "$(keepsakes)" == "$KEEPSAKES" ]]; }
 no_unit_is_left() { [[ -z "$(on_machine sh -c 'find /etc/systemd/system -name "rekindle*"')" ]]; }
 no_file_is_left() { [[ -z "$(on_machine sh -c 'find /usr /etc -name "*rekindle*" ! -path "/etc/rekindle*"')" ]]; }
 checkpoints_are_gone() { away "$STATE/checkpoints" && away "$STATE/state.json"; }
 
-give_keepsakes
+given 60 "the daemon has taken a backup of etcd and verified it" backup_is_there
+on_machine sh -c "mkdir -p $STATE/quarantine/20260101T000000Z; echo '{}' >$STATE/quarantine/20260101T000000Z/list.json
+    echo AGE-SECRET-KEY >/etc/rekindle/age-identity.txt"
+KEEPSAKES=$(keepsakes)
+check "the backup has its files, its signature and its key ($(wc -l <<<"$KEEPSAKES"))" bash -c "grep -q manifest.sig <<<'$KEEPSAKES' && grep -q signing-key <<<'$KEEPSAKES'"
 check "apt removes it" apt_or_show remove --yes rekindle
 check "dpkg keeps its configuration" package_is config-files
 check "the daemon and its socket are stopped" bash -c "[[ '$(show ActiveState rekindle.service)$(show ActiveState rekindle.socket)' == inactiveinactive ]]"
