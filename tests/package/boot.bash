@@ -21,7 +21,7 @@ chain_of() { on_machine systemd-analyze critical-chain --no-pager "$1"; }
 no_unit_of_ours_before() { # UNIT
     local all
     all=$(on_machine systemctl list-dependencies --no-pager --plain --after "$1") || return 1
-    [[ -n "$all" ]] && ! grep rekindle <<<"$all"
+    [[ -n "$all" ]] && ! grep -E 'rekindle[a-z-]*\.(service|socket|target)' <<<"$all"
 }
 kubelet_and_etcd_work() {
     unit_is kubelet.service active && unit_is etcd.service active &&
