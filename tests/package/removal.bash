@@ -12,7 +12,8 @@ keepsakes_stay() { [[ "$(keepsakes)" == "$KEEPSAKES" ]]; }
 left() { on_machine find "$@" -name '*rekindle*' ! -path '/etc/rekindle*' ! -name rekindle-recovery.target.wants; }
 nothing_is_left() {
     local all
-    all=$(left "$@") && [[ -z "$all" ]] || {
+    all=$(left "$@") || return 1
+    [[ -z "$all" ]] || {
         echo "$all" >&2
         return 1
     }

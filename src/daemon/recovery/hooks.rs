@@ -155,6 +155,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_systemd_did_not_do_is_asked_again() {
         assert_eq!(asked(&[Some(true)], 2).await, [true, true, true]);
-        assert_eq!(asked(&[Some(true), Some(false)], 100).await.len(), 14);
+        let all = asked(&[Some(true), Some(false)], 100).await;
+        let (started, stopped) = all.split_at(all.partition_point(|under_way| *under_way));
+        assert!(started.len() >= 6 && stopped.len() >= 6, "{all:?}");
+        assert!(!stopped.contains(&true), "{all:?}");
     }
 }
