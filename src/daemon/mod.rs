@@ -10,6 +10,7 @@ mod opening;
 pub mod publish;
 pub mod recovery;
 mod render;
+mod resident;
 mod socket;
 pub(crate) mod sources;
 mod targets;
@@ -74,6 +75,7 @@ pub async fn run(
     let mut notifier = Notifier::new();
     let (current, watched) = watch::channel(Arc::new(settings.clone()));
     let backups = backups::spawn(watched, asked, publisher.of_backups(), stop.clone());
+    tokio::spawn(resident::keep_small(stop.clone()));
     loop {
         let shutdown = stop.child_token();
         let boot_id = clock::boot_id(&settings.paths.boot_id_file)?;
