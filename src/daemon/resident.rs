@@ -81,7 +81,10 @@ fn mappings(smaps: &str, program: &Path) -> Vec<(usize, usize)> {
 }
 
 /// `None`: no head of a mapping. `Some(None)`: the head of one that is left alone.
-#[expect(clippy::option_option, reason = "no head, or one with or without a range")]
+#[expect(
+    clippy::option_option,
+    reason = "no head, or one with or without a range"
+)]
 fn head(line: &str, program: &Path) -> Option<Option<(usize, usize)>> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
