@@ -10,7 +10,6 @@ mod opening;
 pub mod publish;
 pub mod recovery;
 mod render;
-mod resident;
 mod socket;
 pub(crate) mod sources;
 mod targets;
@@ -75,7 +74,6 @@ pub async fn run(
     let mut notifier = Notifier::new();
     let (current, watched) = watch::channel(Arc::new(settings.clone()));
     let backups = backups::spawn(watched, asked, publisher.of_backups(), stop.clone());
-    tokio::spawn(resident::keep_small(stop.clone()));
     loop {
         let shutdown = stop.child_token();
         let boot_id = clock::boot_id(&settings.paths.boot_id_file)?;
