@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::super::power::{blocking, place};
 use crate::config::Settings;
 use crate::core::recovery::etcd::unit::joining;
-use crate::failpoints::hit;
 use crate::recovery::etcd::Error;
 use crate::store::dir::Dir;
 use crate::store::durable::{self, Attributes};
@@ -45,7 +44,6 @@ pub(super) async fn begin(
         let said = joining(&service.command, &kept.path().join(&environment), &cluster);
         let bytes = said.environment.as_bytes();
         durable::write_in(&kept, &environment, bytes, &plain(0o600), &kept)?;
-        hit("recovery-etcd.joining-kept");
         let dir = durable::ensure_root(&drop_ins(&name))?;
         let bytes = said.drop_in.as_bytes();
         Ok(durable::write_in(
