@@ -13,7 +13,7 @@ certificates() {
         cp "$first"/{ca,front-proxy-ca}.{crt,key} "$first"/service-account.* "$dir/"
         cp "$first"/etcd/ca.{crt,key} "$dir/etcd/"
     fi
-    "$LAB_SCRIPTS/certificates" "${keep[@]}" --etcd-pki "$dir/etcd" --also "$also" --server "https://$CONTROL_PLANE:6443" \
+    LAB_KEYS=ec "$LAB_SCRIPTS/certificates" "${keep[@]}" --etcd-pki "$dir/etcd" --also "$also" --server "https://$CONTROL_PLANE:6443" \
         "$dir" "$node" "$(address "$node")"
     touch "$dir/complete"
 }
