@@ -15,6 +15,7 @@
 #                           shell: each word arrives as it is
 #   power_cut NODE          the power goes: nothing is shut down, the disk stays
 #   boot NODE               the power is back; returns when systemd has started everything (or given it up)
+#   reboot NODE             an orderly reboot; returns as boot does
 #   cut NODE, heal NODE     its network cable is out, and in again; `on` may not reach it meanwhile
 #   freeze NODE, thaw NODE  it stands still, and goes on; `on` does not reach it meanwhile
 #   outside COMMAND...      runs COMMAND on this machine, in a network that reaches the nodes' addresses

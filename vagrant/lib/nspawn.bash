@@ -65,6 +65,14 @@ on() {
 
 power_cut() { system_of "$1" power-cut; }
 boot() { system_of "$1" boot; }
+# An orderly one: systemd-nspawn ends with its systemd, as systemd-nspawn@.service expects it to.
+reboot() {
+    on "$1" systemctl reboot
+    wait_for 90 "$1 to shut down (its console is in $LAB_ROOT/$LAB_NODES-$1/logs)" is_off "$1"
+    power_cut "$1"
+    boot "$1"
+}
+is_off() { ! on "$1" true; }
 
 # The program of that name goes on working.
 cut() { if [[ "$1" == [nw][1-9] ]]; then ip -n "$BRIDGE" link set "$1" down; else command cut "$@"; fi; }
