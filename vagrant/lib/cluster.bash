@@ -90,9 +90,10 @@ cluster_up() {
     step "Rekindle guards it on every master"
 }
 
-# The API objects, and the temporary pods for the first master.
+# The API objects, and the temporary pods for the first master. An API server asks its own member first, and then any: one
+# whose master has no etcd serves all the same, and so does one on another machine.
 objects() { # MASTER
-    local dir="$NODES_DIR/objects" node servers=()
+    local dir="$NODES_DIR/objects" node servers=(https://127.0.0.1:2379)
     for node in "${MASTERS[@]}"; do servers+=("https://$(address "$node"):2379"); done
     rm -rf "$dir"
     mkdir -p "$dir"

@@ -115,9 +115,21 @@ nothing_runs_twice() {
 # recoveries   ids of the newest recovery on each master: another text after a recovery has begun or ended anywhere
 recoveries() {
     local node
-    for node in "${MASTERS[@]}"; do echo "$node $(rekindle_status "$node" | jq -r '.recovery | "\(.running.id // "-") \(.last.id // "-")"')"; done
+    for node in "${MASTERS[@]}"; do recovery_on "$node"; done
 }
+recovery_on() { echo "$1 $(rekindle_status "$1" | jq -r '.recovery | "\(.running.id // "-") \(.last.id // "-")"')"; }
 no_recovery_began() { [[ "$(recoveries)" == "$RECOVERIES" ]]; }
+
+# Where a recovery has begun since, it took nothing but checkpoints: what was stored on the master ran again.
+only_checkpoints_helped() {
+    local node
+    for node in "${MASTERS[@]}"; do
+        [[ "$(recovery_on "$node")" == "$(grep "^$node " <<<"$RECOVERIES")" ]] || says "$node" '(.recovery.running.rung // .recovery.last.rung) == "checkpoints"' || {
+            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)" >&2
+            return 1
+        }
+    done
+}
 
 # Something in etcd to be found again.
 keep_word() {
