@@ -117,7 +117,7 @@ etcdctl_on() {
     on "$node" env ETCDCTL_API=3 etcdctl --command-timeout=$((5 * LAB_SLOW))s --endpoints=https://127.0.0.1:2379 --cacert=$pki/ca.crt \
         --cert=$pki/healthcheck-client.crt --key=$pki/healthcheck-client.key "$@" 2>/dev/null
 }
-etcd_is_healthy_on() { etcdctl_on "$1" endpoint health; }
+etcd_is_healthy_on() { etcdctl_on "$1" endpoint health >/dev/null; }
 etcd_is_whole() {
     local node
     for node in "${MASTERS[@]}"; do etcd_is_healthy_on "$node" || return 1; done
