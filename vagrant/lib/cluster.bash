@@ -113,17 +113,29 @@ self_hosted_up() { # MASTER
     step "the temporary API server answers"
     # In its first seconds it makes kube-system and its own roles; until then it refuses some of ours.
     wait_for 60 "the API objects to be created" create_objects "$NODES_DIR/objects/objects.json"
-    wait_for 180 "every self-hosted pod to be started" pods_started
-    step "the self-hosted pods are started"
+    wait_for 180 "the self-hosted API servers of the other masters to serve" others_serve "$first"
+    step "the other masters serve"
     # The self-hosted API server of this master cannot bind its port before this, and is started again until then.
     provision "$first" control-plane end
     wait_for 180 "the self-hosted control plane to be Ready on every master" control_plane_ready
     step "the control plane is self-hosted"
 }
-pods_started() {
+# So many pods of each component fulfil FILTER as there are masters.
+pods_are() { # FILTER
     local component
     for component in "${COMPONENTS[@]}"; do
         [[ "$(api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$component" |
-            jq '[.items[] | select(any(.status.containerStatuses[]?; .containerID))] | length')" == "${#MASTERS[@]}" ]] || return 1
+            jq "[.items[] | select($1)] | length")" == "${#MASTERS[@]}" ]] || return 1
     done
+}
+# The temporary one may go: the other masters' API servers serve, and everything has its place. Where there is no other
+# master, its kubelet has begun with everything.
+others_serve() { # MASTER
+    local node
+    ((${#MASTERS[@]} > 1)) || {
+        pods_are 'any(.status.containerStatuses[]?; .containerID)'
+        return
+    }
+    pods_are '.spec.nodeName != null' || return 1
+    for node in $(others "$1"); do api_serves_at "$node" || return 1; done
 }

@@ -5,7 +5,7 @@
 image_tree() {
     local image="$LAB_REPOSITORY/image/build"
     if [[ -x "$image" && -z "${NODES_PLAIN_TREE-}" ]]; then
-        "$image" --release bookworm --format directory --profile lab --kubelet "$("$LAB_SCRIPTS/build-kubernetes")/kubelet"
+        "$image" --release bookworm --format directory --profile lab --kubelet "$("$LAB_SCRIPTS/build-kubernetes")/kubelet" | sed -n 1p
     else
         plain_tree
     fi
