@@ -63,8 +63,15 @@ on() {
     NODE="$LAB_NODES-$node" "$LAB_SCRIPTS/system" exec "$@"
 }
 
-power_cut() { system_of "$1" power-cut; }
-boot() { system_of "$1" boot; }
+# Nobody answers for a machine without power: its network would, with "refused".
+power_cut() {
+    cut "$1"
+    system_of "$1" power-cut
+}
+boot() {
+    heal "$1"
+    system_of "$1" boot
+}
 # An orderly one: systemd-nspawn ends with its systemd, as systemd-nspawn@.service expects it to.
 reboot() {
     on "$1" systemctl reboot
