@@ -212,7 +212,7 @@ impl Task {
         // What an operator has asked for is not waited for to be confirmed.
         let loss = match (assessment.confirmed(), asked) {
             (Some(loss), _) => loss,
-            (None, Some(_)) => assessment.worst()?,
+            (None, Some(asked)) => assessment.worst().or_else(|| asked.loss_of_etcd())?,
             (None, None) => return None,
         };
         let tried = self.journal.as_ref().map(|journal| journal.tried.clone());
