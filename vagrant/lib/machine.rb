@@ -35,7 +35,7 @@ class Machine
   def control_plane? = setting("CONTROL_PLANE", "yes") != "no"
   def memory = number("MEMORY", 2048, least: 512)
   def cpus = number("CPUS", 2)
-  def disk = number("DISK", 12, least: 4)
+  def disk = setting("DISK", "").empty? ? nil : number("DISK", 20)
   def box_name = setting("BOX_NAME", "rekindle-master")
   def firmware = setting("FIRMWARE", "/usr/share/ovmf/OVMF.fd")
   def management = "#{setting('MANAGEMENT_NETWORK', '10.79.0')}.0/24"
