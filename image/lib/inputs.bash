@@ -44,7 +44,8 @@ inputs_rekindle() {
 # inputs_newer RELEASE DIRECTORY   what this release lacks and a newer one has
 inputs_newer() {
     [[ "$1" == bookworm ]] || return 0
-    cp "$TOOLS$NEWER_IN_TOOLS"/*.deb "$2/"
+    # With their times: mkosi looks at these to know whether its cache still holds.
+    cp -p "$TOOLS$NEWER_IN_TOOLS"/*.deb "$2/"
 }
 
 # inputs_sources RELEASE DIRECTORY   mkosi's package sources; it has its own idea of a mirror where this file is missing
