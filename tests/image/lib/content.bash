@@ -9,8 +9,8 @@ tree_is_whole() {
             return 1
         }
     done
-    grep -E '^(containerd 1\.[67]|etcd-server 1:3\.5|etcd-client 1:3\.5)\.' "$1.packages.txt"
-    (($(grep -cE '^(containerd 1\.[67]|etcd-server 1:3\.5|etcd-client 1:3\.5)\.' "$1.packages.txt") == 3))
+    grep -E '^(containerd 1\.[67]|etcd-(server|client) (1:)?3\.5)\.' "$1.packages.txt"
+    (($(grep -cE '^(containerd 1\.[67]|etcd-(server|client) (1:)?3\.5)\.' "$1.packages.txt") == 3))
 }
 
 # Valid, and every package of the list and every crate of ours is in it.
@@ -64,8 +64,8 @@ disk_unpack() {
 
 # Every regular file of /usr has the digest that the list says, and the list has no other.
 list_tells_usr() {
-    diff <(cd "$RUN" && find usr -type f -print0 | xargs -0 sha256sum | sed 's#  usr/# /usr/#' | LC_ALL=C sort) \
-        <(awk '$5 ~ /^\/usr\// && $4 ~ /^[0-9a-f]{64}$/ {print $4, $5}' "${1%.raw}.files.txt" | LC_ALL=C sort)
+    diff <(cd "$RUN" && find usr -type f -print0 | xargs -0 sha256sum -z | tr '\0' '\n' | sed 's#  usr/# /usr/#' | LC_ALL=C sort) \
+        <(awk '$5 ~ /^\/usr\// && length($4) == 64 {print $4, $5}' "${1%.raw}.files.txt" | LC_ALL=C sort)
 }
 
 no_password() {
@@ -96,11 +96,13 @@ kubelet.service
 master-hostname.service
 rekindle.service
 ssh-host-keys.service
+systemd-confext.service
 systemd-network-generator.service
 systemd-networkd-wait-online.service
 systemd-networkd.service
 systemd-pstore.service
 systemd-resolved.service
+systemd-sysext.service
 systemd-timesyncd.service
 END
 }
