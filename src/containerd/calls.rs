@@ -20,6 +20,7 @@ use containerd_client::types::Mount;
 use prost_types::FieldMask;
 
 use super::images::SNAPSHOTTER;
+use super::kill::past_shim;
 use super::{Containerd, Error, found};
 
 /// SIGKILL.
@@ -234,11 +235,13 @@ impl Containerd {
 
     /// Removes a task that has ended. That there is none is fine.
     pub(crate) async fn delete_task(&self, ns: &str, id: &str) -> Result<(), Error> {
-        let message = DeleteTaskRequest {
-            container_id: id.to_owned(),
-        };
-        let answer = call!(self, "Tasks.Delete", ns, TasksClient.delete(message));
-        found(answer).map(|_| ())
+        let answer = past_shim(|| async {
+            let message = DeleteTaskRequest {
+                container_id: id.to_owned(),
+            };
+            call!(self, "Tasks.Delete", ns, TasksClient.delete(message))
+        });
+        found(answer.await).map(|_| ())
     }
 
     /// A writable layer over the snapshot `parent`, and how to mount it.

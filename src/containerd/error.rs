@@ -84,6 +84,14 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// The shim of the task has closed its socket while it was asked. It is going, or was killed;
+    /// containerd knows better in a moment.
+    ///
+    /// Source: containerd/ttrpc 1.1 `client.go`, `ErrClosed` ("ttrpc: closed").
+    pub(crate) fn is_shim_gone(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("ttrpc: closed"))
+    }
+
     /// The connection is not usable any more.
     pub(crate) fn is_transport(&self) -> bool {
         matches!(

@@ -11,6 +11,10 @@ use super::view::{KIND, POD_UID};
 use super::{Containerd, Error};
 use crate::core::observed::TaskState;
 
+/// How often a task whose shim goes is asked for again, 100 ms apart.
+const SHIM_ROUNDS: u32 = 50;
+const SHIM_PAUSE: Duration = Duration::from_millis(100);
+
 impl Containerd {
     /// Stops all tasks of a sandbox: its containers, then its own. `at_once`: SIGKILL; otherwise
     /// SIGTERM, and SIGKILL to what is left after `grace`. Returns when all have ended; a sandbox
@@ -42,13 +46,18 @@ impl Containerd {
         Ok(())
     }
 
-    /// Ends one task: SIGTERM and `grace` (zero: none), then SIGKILL. Returns when it has ended.
+    /// Ends one task: SIGTERM and `grace` (zero: none), then SIGKILL. Returns when it has ended; where
+    /// its shim died meanwhile, when containerd has begun to kill what the shim left.
     pub(crate) async fn end_task(
         &self,
         namespace: &str,
         id: &str,
         grace: Duration,
     ) -> Result<(), Error> {
+        past_shim(|| self.end_task_once(namespace, id, grace)).await
+    }
+
+    async fn end_task_once(&self, namespace: &str, id: &str, grace: Duration) -> Result<(), Error> {
         if !grace.is_zero() {
             self.signal(namespace, id, TERM, false).await?;
             self.resume_in(namespace, id).await.ok();
@@ -68,6 +77,20 @@ impl Containerd {
             after: limit,
         })
     }
+}
+
+/// Asks again while the shim of a task is going: it answers for nothing then, and containerd
+/// removes its tasks within a moment, or says what else is wrong. Only for what may be said twice.
+pub(crate) async fn past_shim<T, F: Future<Output = Result<T, Error>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Error> {
+    for _ in 0..SHIM_ROUNDS {
+        match ask().await {
+            Err(error) if error.is_shim_gone() => tokio::time::sleep(SHIM_PAUSE).await,
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 fn has_process(record: &Record) -> bool {

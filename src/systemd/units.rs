@@ -97,6 +97,9 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
         // Before the job, so that its end cannot be missed.
         manager.call_method("Subscribe", &()).await?;
         let mut removed = manager.receive_signal("JobRemoved").await?;
+        if job == Job::Start {
+            forget_failures(&manager, unit).await;
+        }
         let job: OwnedObjectPath = manager.call(method, &(unit, "replace")).await?;
         let mut result = String::new();
         while let Some(signal) = removed.next().await {
@@ -125,6 +128,43 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     })
 }
 
+/// Has systemd start `unit` and does not wait for it: a service that says when it is ready may take
+/// long. A failure before this one does not count against it.
+///
+/// # Errors
+/// As [`state`].
+pub async fn begin(unit: &str) -> Result<(), UnitError> {
+    booted()?;
+    within(DEADLINE, "start", unit, async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        forget_failures(&manager, unit).await;
+        let _job: OwnedObjectPath = manager.call("StartUnit", &(unit, "replace")).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Has systemd read its units again.
+///
+/// # Errors
+/// As [`state`].
+pub async fn reload() -> Result<(), UnitError> {
+    booted()?;
+    within(JOB, "reload", "the manager", async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        manager.call_method("Reload", &()).await.map(drop)
+    })
+    .await
+}
+
+/// Starts that failed too fast are forgotten, or systemd would refuse the next one
+/// (`StartLimitBurst=`). That it is not loaded is fine.
+async fn forget_failures(manager: &Proxy<'_>, unit: &str) {
+    manager.call_method("ResetFailedUnit", &unit).await.ok();
+}
+
 /// What systemd says of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
@@ -148,6 +188,14 @@ impl Service {
     pub fn runs(&self) -> bool {
         !matches!(self.state.as_str(), "inactive" | "failed")
     }
+}
+
+/// The program by its path, and its arguments.
+fn words(exec: Exec) -> Vec<String> {
+    let (path, words, ..) = exec;
+    std::iter::once(path)
+        .chain(words.into_iter().skip(1))
+        .collect()
 }
 
 /// One `ExecStart`: path, words, whether failing is fine, and when it ran last.
@@ -176,7 +224,7 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
             state: known.get_property("ActiveState").await?,
             enabled: matches!(file.as_str(), "enabled" | "enabled-runtime"),
             pid: service.get_property("MainPID").await?,
-            command: exec.into_iter().next().map_or_else(Vec::new, |exec| exec.1),
+            command: exec.into_iter().next().map_or_else(Vec::new, words),
             environment: service.get_property("Environment").await?,
             environment_files: files.into_iter().map(|(path, _)| path.into()).collect(),
         }))

@@ -99,7 +99,9 @@ fn etcd_comes_back_from_its_data_then_what_is_stale_is_cleared_up_then_it_ends()
         step(&journal, &well(Condition::Healthy), 9, 9000),
         Next::Wait(..)
     ));
+    assert_eq!(journal.restored_at(), None);
     journal.end(Ok("etcd serves".to_owned()), Moment(20_000), wall());
+    assert_eq!(journal.restored_at(), Some(wall()));
     // Its effect is waited for: the evidence is older than the act.
     let Next::Wait(waits, Some(until)) = step(&journal, &loss, 20, 21_000) else {
         panic!("not waited for");
@@ -233,4 +235,22 @@ fn r08_another_boot_begins_its_clocks_anew() {
     assert_eq!(journal.doing_since, Some(Moment(500)));
     assert_eq!(journal.well_since, None);
     assert_eq!(journal.doing, Some(Act::RestoreData));
+}
+
+/// R03: one source for one recovery. A backup that is newer by now changes nothing about the one
+/// that is being restored, also where the daemon was cut off in between.
+#[test]
+fn r03_a_source_that_was_chosen_stays_the_source() {
+    let mut journal = begun(Loss::EtcdQuorum, None);
+    let chosen = Act::RestoreBackup("20261125T080000Z-master1".to_owned());
+    journal.start(chosen.clone(), Moment(1000), wall());
+    let written = serde_json::to_vec(&journal).unwrap();
+    let mut journal: Journal = serde_json::from_slice(&written).unwrap();
+    journal.rebase("another boot", Moment(5));
+    // What there is to recover with has another backup, and whole data: both are better.
+    let loss = lost(Loss::EtcdQuorum);
+    let plan = planned(Loss::EtcdQuorum, &journal);
+    assert_eq!(plan.chosen, Some(Rung::DataDirectory));
+    assert!(matches!(step(&journal, &loss, 9, 9000), Next::Wait(..)));
+    assert_eq!(journal.doing, Some(chosen));
 }

@@ -24,6 +24,23 @@ fn api_servers_are_lost_once_all_evidence_has_agreed_for_the_threshold() {
 }
 
 #[test]
+fn one_place_that_two_kubeconfigs_name_is_told_of_once() {
+    let mut node = Watched::new(1);
+    node.api_gone();
+    let (once, twice) = (node.look(), {
+        let first = node.evidence.doors[0].url.clone();
+        for door in &mut node.evidence.doors {
+            door.url.clone_from(&first);
+        }
+        node.look()
+    });
+    assert!(once.losses[0].evidence.len() > twice.losses[0].evidence.len());
+    let mut told = twice.losses[0].evidence.clone();
+    told.dedup();
+    assert_eq!(told, twice.losses[0].evidence);
+}
+
+#[test]
 fn what_looks_lost_says_when_to_look_again() {
     let mut node = Watched::new(1);
     node.api_gone();

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use rekindle::failpoints;
 
 /// Scenarios that need a test named after them (`c01_…`).
-const REQUIRED: [&str; 51] = [
+const REQUIRED: [&str; 63] = [
     "c01", "c02", "c03", "c04", "c05", "c06", "c07", "c08", "c09", "c10", "c11", "c12", "c13",
     "c14", "c15", "c16", "c17", "c18", "c19", "c20", "c21", "c22", "c23", "c24", "d01", "d02",
     "d03", "d04", "d05", "d06", "d07", "d08", "b01", "b02", "b03", "b04", "b05", "b06", "b07",
-    "b08", "b09", "b10", "b11", "r08", "r09", "r10", "r11", "r17", "r18", "r19", "r20",
+    "b08", "b09", "b10", "b11", "r01", "r02", "r03", "r04", "r05", "r06", "r07", "r08", "r09",
+    "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18", "r19", "r20",
 ];
 
 /// Adapters know external systems and not each other.

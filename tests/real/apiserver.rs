@@ -278,7 +278,7 @@ async fn c18_a_changed_secret_and_a_deleted_pod_arrive_by_watch() {
         "a changed Secret arrived after {} ms",
         begun.elapsed().as_millis()
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 
     let secrets: Api<Secret> = Api::namespaced(stage.admin.clone(), SPACE);
     secrets
@@ -304,7 +304,7 @@ async fn c18_a_changed_secret_and_a_deleted_pod_arrive_by_watch() {
         "a deleted pod was missed after {} ms",
         begun.elapsed().as_millis()
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     stage.clear().await;
 }
 
@@ -335,7 +335,7 @@ async fn a_restart_of_the_api_server_is_noticed_and_survived() {
         UnseenKind::Unreachable,
         "{reading:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     // Unknown is not absent: nothing known of the objects is dropped.
     stage.secret_is(Some("first")).await;
     assert_eq!(stage.source.gathered.borrow().tokens.len(), 1);

@@ -16,8 +16,8 @@ pub struct Stretch {
     pub serves: Option<bool>,
 }
 
-/// The stretches between `from` and `to`, in order and without gaps. Before the first event that
-/// tells of it the API server was in the other state: an event tells of a change.
+/// The stretches between `from` and `to`, in order and without gaps. The first event that tells of
+/// it is a first look, so until then it was the same; each later one tells of a change.
 #[must_use]
 pub fn stretches(record: &Record, from: Timestamp, to: Timestamp) -> Vec<Stretch> {
     let told = record.events.iter();
@@ -25,7 +25,7 @@ pub fn stretches(record: &Record, from: Timestamp, to: Timestamp) -> Vec<Stretch
         .filter_map(|event| Some((event.at.clamp(from, to.max(from)), event.api?)))
         .collect();
     changes.sort_by_key(|(at, _)| *at);
-    let mut serves = changes.first().map(|(_, first)| !first);
+    let mut serves = changes.first().map(|(_, first)| *first);
     let mut since = from;
     let mut all = Vec::new();
     for (at, now) in changes {

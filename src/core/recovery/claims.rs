@@ -119,9 +119,13 @@ impl Case<'_> {
                         .push(format!("other API servers could not be asked: {detail}"));
                 }
                 DoorAnswer::NotAsked => {}
-                _ => looks
-                    .evidence
-                    .push(format!("{url}: {}", door_words(door.answer))),
+                // Several kubeconfigs may point to one place.
+                _ => {
+                    let seen = format!("{url}: {}", door_words(door.answer));
+                    if !looks.evidence.contains(&seen) {
+                        looks.evidence.push(seen);
+                    }
+                }
             }
         }
         if evidence.own_door().is_none() {

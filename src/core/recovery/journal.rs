@@ -180,6 +180,15 @@ impl Journal {
         }
     }
 
+    /// When etcd last served again after a restore of this recovery; `None`: it was not restored.
+    #[must_use]
+    pub fn restored_at(&self) -> Option<Timestamp> {
+        let mut acts = self.done.iter().rev();
+        let words = acts.find(|act| act.restores_etcd())?.words();
+        let mut phases = self.record.phases.iter().rev();
+        phases.find(|phase| phase.what == words)?.ended
+    }
+
     /// Something is begun.
     pub fn start(&mut self, act: Act, now: Moment, wall: Timestamp) {
         self.phase(act.words(), wall);

@@ -34,6 +34,8 @@ pub(super) struct Order {
     pub(super) id: String,
     /// When the loss was first seen.
     pub(super) suspected_at: Timestamp,
+    /// When etcd served again after a restore by this recovery.
+    pub(super) restored_at: Option<Timestamp>,
     pub(super) settings: Arc<Settings>,
     /// It is to stop where it can.
     pub(super) stop: CancellationToken,

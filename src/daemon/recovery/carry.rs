@@ -54,28 +54,47 @@ impl Task {
             boot_id: &self.boot_id,
         });
         // The loop activates checkpoints anyway: that is no recovery to be rationed.
-        if automatic && rung != Rung::Checkpoints {
+        let rationed = automatic && rung != Rung::Checkpoints;
+        if rationed {
             let period = self.settings.recovery.policy.period;
             self.standing
                 .began
                 .retain(|began| crate::core::backup::report::age(*began, wall) < period);
             self.standing.began.push(wall);
-            self.remember().await;
+            if !self.remember().await {
+                self.standing.began.pop();
+                return;
+            }
         } else if !automatic && self.standing.latched.take().is_some() {
             self.remember().await;
         }
-        warn!(
-            recovery = journal.record.id,
-            loss = plan.loss.word(),
-            rung = rung.word(),
-            "the control plane is lost: recovery begins"
-        );
-        self.journal = Some(journal);
-        if self.record().await
-            && let Some(journal) = &self.journal
-        {
+        if !self.adopt(journal).await {
+            if rationed {
+                self.standing.began.pop();
+                self.remember().await;
+            }
+            return;
+        }
+        if let Some(journal) = &self.journal {
+            warn!(
+                recovery = journal.record.id,
+                loss = plan.loss.word(),
+                rung = rung.word(),
+                "the control plane is lost: recovery begins"
+            );
             self.told.begun(&self.settings, &journal.record).await;
         }
+    }
+
+    /// Goes on from `journal` once it is on the disk. Until then what was before holds: nothing is
+    /// begun that is not written down, now or by a later turn.
+    async fn adopt(&mut self, journal: Journal) -> bool {
+        let before = self.journal.replace(journal);
+        let written = self.record().await;
+        if !written {
+            self.journal = before;
+        }
+        written
     }
 
     /// One step of the recovery that is under way.
@@ -118,14 +137,15 @@ impl Task {
         });
         match next {
             Next::Do(act) => {
-                journal.start(act.clone(), now, wall);
-                info!(recovery = journal.record.id, act = act.words(), "recovery");
-                // Nothing is done that is not written down.
-                if self.record().await
-                    && act != Act::Checkpoints
+                let mut started = journal.clone();
+                started.start(act.clone(), now, wall);
+                if self.adopt(started).await
                     && let Some(journal) = &self.journal
                 {
-                    self.job = Some(Job::spawn(&act, journal, &self.settings));
+                    info!(recovery = journal.record.id, act = act.words(), "recovery");
+                    if act != Act::Checkpoints {
+                        self.job = Some(Job::spawn(&act, journal, &self.settings));
+                    }
                 }
             }
             Next::GiveUp(why) => {
@@ -249,4 +269,111 @@ impl Task {
 /// How long a recovery lasts.
 fn lasts(journal: &Journal, wall: Timestamp) -> Duration {
     crate::core::backup::report::age(journal.record.entered_at, wall)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::config::{Files, load_files};
+    use crate::core::reading::Reading;
+    use crate::core::recovery::loss::Loss;
+    use crate::core::time::Moment;
+    use crate::daemon::publish::{Published, Publisher};
+    use crate::daemon::recovery::Sources;
+    use crate::daemon::recovery::guard::GuardView;
+    use crate::recovery::current;
+
+    fn task(root: &Path) -> Task {
+        let mut settings = load_files(&Files::installed(root), "n1").unwrap().settings;
+        settings.paths.state_dir = root.to_owned();
+        let evidence = Arc::new(Evidence::nothing("n1", Moment(0)));
+        let guard = GuardView {
+            files: Vec::new(),
+            kubeadm: Reading::not_asked(),
+            problems: Vec::new(),
+        };
+        let sources = Sources {
+            evidence: watch::channel(evidence).1,
+            guard: watch::channel(guard).1,
+            published: watch::channel(Published::default()).1,
+        };
+        let publisher = Publisher::new().0.of_recovery();
+        let stop = CancellationToken::new();
+        let boot = "boot".to_owned();
+        Task::new(sources, Arc::new(settings), publisher, boot, stop)
+    }
+
+    fn nothing_to_recover_with() -> Resources {
+        Resources {
+            checkpoints: Reading::not_asked(),
+            copies: Reading::not_asked(),
+            put_back: BTreeMap::new(),
+            not_put_back: Vec::new(),
+            restartable: BTreeMap::new(),
+            etcd_home: Err("not known".to_owned()),
+            data: Reading::not_asked(),
+            backup: Reading::not_asked(),
+            tool: Err("none".to_owned()),
+            free_bytes: Reading::not_asked(),
+            administrator: Err("none".to_owned()),
+            certificates: Vec::new(),
+            blockers: Vec::new(),
+        }
+    }
+
+    /// D02: where the journal cannot be written nothing is begun, by this turn or by a later one
+    /// that would take it for cut off.
+    #[tokio::test]
+    async fn d02_what_is_not_written_down_is_not_begun_later_either() {
+        let root = tempfile::tempdir().unwrap();
+        let mut task = task(root.path());
+        task.current = Some(current::open(root.path()).unwrap().current);
+        let plan = Plan {
+            loss: Loss::EtcdQuorum,
+            rungs: Vec::new(),
+            chosen: Some(Rung::DataDirectory),
+            refusals: Vec::new(),
+            warnings: Vec::new(),
+        };
+        // More than a journal may hold: refused at the same place as by a full disk.
+        let too_much = vec!["x".repeat(5 << 20)];
+        let rung = Rung::DataDirectory;
+        task.begin(&plan, rung, too_much.clone(), None, Duration::ZERO)
+            .await;
+        assert!(task.journal.is_none(), "begun without a journal");
+        assert!(task.standing.began.is_empty(), "counted as a recovery");
+        assert!(!task.told.problems.is_empty(), "and nothing is said");
+
+        task.begin(&plan, rung, Vec::new(), None, Duration::ZERO)
+            .await;
+        let journal = task.journal.as_mut().expect("it can be written now");
+        journal.done.push(Act::RestoreData);
+        journal.well_since = Some(Moment(0));
+        journal.record.evidence = too_much;
+        // Everything is well after a restore: hygiene would be next.
+        let well = Assessment {
+            condition: crate::core::recovery::loss::Condition::Healthy,
+            ..Assessment::default()
+        };
+        let seen = Evidence::nothing("n1", Moment(0));
+        for turn in 0..2 {
+            let found = nothing_to_recover_with();
+            task.go_on(&seen, &well, None, &found).await;
+            let doing = task.journal.as_ref().and_then(|j| j.doing.clone());
+            assert_eq!(doing, None, "turn {turn}");
+            assert!(task.job.is_none(), "turn {turn}");
+        }
+        let on_disk = current::open(root.path());
+        drop(task);
+        assert!(on_disk.is_err(), "one process has the journal");
+        let left = current::open(root.path()).unwrap().journal.unwrap();
+        assert_eq!(left.doing, None);
+    }
 }

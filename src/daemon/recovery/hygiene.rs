@@ -37,7 +37,7 @@ pub(super) async fn run(order: &Order) -> Ended {
         allowed: policy.hygiene.clone(),
         prefix: format!("/{}", settings.backup.key_prefix.trim_matches('/')),
         lost_at: order.suspected_at,
-        restored_at: clock::wall(),
+        restored_at: order.restored_at.unwrap_or_else(clock::wall),
         running: running(order).await,
     };
     let planned = survey(&means, &known).await;

@@ -54,6 +54,7 @@ impl Job {
             act: act.clone(),
             id: journal.record.id.clone(),
             suspected_at: journal.record.suspected_at,
+            restored_at: journal.restored_at(),
             settings: Arc::clone(settings),
             stop: stop.clone(),
             say,

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod joining;
+mod joining_unit;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,14 +44,8 @@ pub struct Replaced {
 /// [`Error::NotReplaced`] with the reason.
 pub async fn prepare_replace(settings: &Settings, id: &str) -> Result<Replace, Error> {
     let home = home::find(settings).await?;
-    if !matches!(home.runs, Runs::StaticPod { .. }) {
-        return Err(Error::NotAutomatic {
-            home: home.runs.said(),
-            why: "only a static pod is told here how to join its cluster; by hand: stop it, move \
-                  its data aside, `etcdctl member remove`, `etcdctl member add --learner`, start \
-                  it with --initial-cluster-state=existing, `etcdctl member promote`"
-                .to_owned(),
-        });
+    if let Runs::SelfHosted { .. } = home.runs {
+        return Err(not_told(&home.runs));
     }
     let (owned, at) = (settings.clone(), home.clone());
     let others = blocking(move || Ok(candidates(&owned, &at))).await?;
@@ -217,8 +212,15 @@ async fn join(settings: &Settings, it: &Replace) -> Result<(), Error> {
         .map(|seen| seen.member)
         .collect();
     let (owned, id) = (settings.clone(), it.id.clone());
-    let (entries, file) = (initial_cluster(&members, &it.home), file(it)?);
-    blocking(move || joining::begin(&owned, &id, &file, &entries)).await
+    let entries = initial_cluster(&members, &it.home);
+    match &it.home.runs {
+        Runs::StaticPod { file, .. } => {
+            let file = file.clone();
+            blocking(move || joining::begin(&owned, &id, &file, &entries)).await
+        }
+        Runs::Unit { unit } => joining_unit::begin(settings, &id, unit, &entries).await,
+        runs @ Runs::SelfHosted { .. } => Err(not_told(runs)),
+    }
 }
 
 async fn promote(settings: &Settings, it: &Replace) -> Result<(), Error> {
@@ -255,10 +257,16 @@ async fn promoted(settings: &Settings, it: &Replace) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Puts the original manifest back: the member's log is there, its flags are not read any more.
+/// What starts it is as it was: the member's log is there, its flags are not read any more.
 async fn settle(settings: &Settings, it: &Replace) -> Result<(), Error> {
-    let (owned, id, file) = (settings.clone(), it.id.clone(), file(it)?);
-    blocking(move || joining::end(&owned, &id, &file)).await
+    match &it.home.runs {
+        Runs::StaticPod { file, .. } => {
+            let (owned, id, file) = (settings.clone(), it.id.clone(), file.clone());
+            blocking(move || joining::end(&owned, &id, &file)).await
+        }
+        Runs::Unit { unit } => joining_unit::end(unit).await,
+        runs @ Runs::SelfHosted { .. } => Err(not_told(runs)),
+    }
 }
 
 async fn verify(settings: &Settings, it: &Replace) -> Result<(), Error> {
@@ -275,13 +283,13 @@ async fn verify(settings: &Settings, it: &Replace) -> Result<(), Error> {
     verify::until(settings, &it.home, fits).await.map(drop)
 }
 
-fn file(it: &Replace) -> Result<String, Error> {
-    match &it.home.runs {
-        Runs::StaticPod { file, .. } => Ok(file.clone()),
-        other => Err(Error::NotAutomatic {
-            home: other.said(),
-            why: "it is no static pod".to_owned(),
-        }),
+fn not_told(runs: &Runs) -> Error {
+    Error::NotAutomatic {
+        home: runs.said(),
+        why: "it is not told from here how to join its cluster; by hand: stop it, move its data \
+              aside, `etcdctl member remove`, `etcdctl member add --learner`, start it with \
+              --initial-cluster-state=existing, `etcdctl member promote`"
+            .to_owned(),
     }
 }
 

@@ -49,23 +49,54 @@ run_stage() {
     return "$code"
 }
 
+# run_together NAME...   at the same time, for what waits more than it computes. Says in BROKEN which failed.
+run_together() {
+    local name at pids=()
+    for name in "$@"; do
+        (
+            # shellcheck disable=SC2030
+            CURRENT=''
+            trap '[[ -z "$CURRENT" ]] || { kill -TERM -- "-$CURRENT" 2>/dev/null; wait "$CURRENT"; }; exit 130' TERM
+            run_stage "$name"
+        ) &
+        pids+=($!)
+    done
+    TOGETHER=("${pids[@]}")
+    for at in "${!pids[@]}"; do wait "${pids[at]}" || BROKEN+=("${@:at+1:1}"); done
+    TOGETHER=()
+}
+
+# An interrupted run ends its stages too, which then clean up after themselves.
+interrupted() {
+    local pid
+    # shellcheck disable=SC2031
+    [[ -z "$CURRENT" ]] || { kill -TERM -- "-$CURRENT" 2>/dev/null && wait "$CURRENT"; }
+    for pid in ${TOGETHER[@]+"${TOGETHER[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
+    wait
+    exit 130
+}
+
+# run_stages NAME...   one after another; those of a word `A+B` together
 run_stages() {
-    local name broken=() begin=$SECONDS
+    local word names begin=$SECONDS count=0
     mkdir -p "$LOGS"
     : >"$LOGS/summary.txt"
-    CURRENT=''
-    # An interrupted run ends its stage too, which then cleans up after itself.
-    trap '[[ -z "$CURRENT" ]] || { kill -TERM -- "-$CURRENT" 2>/dev/null; wait "$CURRENT"; }; exit 130' INT TERM HUP
-    for name in "$@"; do run_stage "$name" || broken+=("$name"); done
+    CURRENT='' TOGETHER=() BROKEN=()
+    trap interrupted INT TERM HUP
+    for word in "$@"; do
+        IFS=+ read -ra names <<<"$word"
+        count=$((count + ${#names[@]}))
+        if ((${#names[@]} > 1)); then run_together "${names[@]}"; else run_stage "$word" || BROKEN+=("$word"); fi
+    done
     cargo_give_back
     printf '\nSummary (logs in %s)\n' "$LOGS"
     cat "$LOGS/summary.txt"
     printf 'total %d s; ' $((SECONDS - begin))
-    if ((${#broken[@]})); then
-        echo "FAILED: ${broken[*]}"
+    if ((${#BROKEN[@]})); then
+        echo "FAILED: ${BROKEN[*]}"
         return 1
     fi
-    echo "all $# stages passed"
+    echo "all $count stages passed"
 }
 
 # check_script FILE   by what its first line says it is

@@ -5,6 +5,7 @@ pub mod home;
 pub mod place;
 pub mod replace;
 pub mod restore;
+pub mod unit;
 
 pub use self::home::{Home, Runs};
 pub use self::place::{Owner, Place};
