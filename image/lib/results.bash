@@ -10,7 +10,7 @@ result_key() {
     } | sha256sum | cut -c1-16
 }
 
-# result_keep FORMAT   from the work directory into the cache, whole or not at all
+# result_keep FORMAT PROFILE   from the work directory into the cache, whole or not at all
 result_keep() {
     local kept="$RESULT.work"
     [[ -e "$WORK/out/$NAME.spdx.json" ]] || die "the build made no bill of materials (log: $RESULT.log)"
@@ -21,8 +21,11 @@ result_keep() {
         mv "$WORK/out/$NAME" "$kept/"
     else
         mv "$WORK/out/$NAME.raw" "$kept/"
-        in_tools "$kept" zstd -q -T0 -6 "$NAME.raw" -o "$NAME.raw.zst"
-        say "compressed: $(($(stat -c %s "$kept/$NAME.raw.zst") / 1000000)) MB"
+        # The lab's is never sent anywhere as it is: its box is compressed.
+        [[ -n "$2" ]] || {
+            in_tools "$kept" zstd -q -T0 -6 "$NAME.raw" -o "$NAME.raw.zst"
+            say "compressed: $(($(stat -c %s "$kept/$NAME.raw.zst") / 1000000)) MB"
+        }
     fi
     mv "$kept" "$RESULT"
 }
@@ -41,7 +44,11 @@ result_print() {
     case "$1" in
         directory) names=("$NAME") ;;
         box) names=("$NAME.box") ;;
-        disk) names=("$NAME.raw" "$NAME.raw.zst" "$NAME.files.txt" "$NAME.packages.txt" "$NAME.spdx.json") ;;
+        disk)
+            names=("$NAME.raw")
+            [[ ! -e "$RESULT/$NAME.raw.zst" ]] || names+=("$NAME.raw.zst")
+            names+=("$NAME".{files.txt,packages.txt,spdx.json})
+            ;;
     esac
     if [[ -n "$2" ]]; then
         mkdir -p "$2"
