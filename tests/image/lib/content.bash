@@ -9,6 +9,9 @@ tree_is_whole() {
             return 1
         }
     done
+    # They run, too, with the libraries of this release.
+    chroot "$1" /usr/bin/etcdutl snapshot restore --help | grep -e --bump-revision || return 1
+    chroot "$1" /usr/bin/kubelet --version && chroot "$1" /usr/bin/rekindle --version || return 1
     grep -E '^(containerd 1\.[67]|etcd-(server|client) (1:)?3\.5)\.' "$1.packages.txt"
     (($(grep -cE '^(containerd 1\.[67]|etcd-(server|client) (1:)?3\.5)\.' "$1.packages.txt") == 3))
 }

@@ -20,7 +20,7 @@ machine_start() {
     local test
     test=$(base64 -w0 tests/image/inside.sh)
     : >"$RUN/$1.verdict"
-    nice -n 5 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi,tb-size=256 -cpu max -m 1536 -smp 2 \
+    qemu-system-x86_64 -machine q35 -accel tcg,thread=multi,tb-size=256 -cpu max -m 1536 -smp 2 \
         -nodefaults -no-user-config -display none \
         -drive "if=pflash,format=raw,readonly=on,file=$MACHINE_FIRMWARE" -drive "if=pflash,format=raw,file=$RUN/firmware.fd" \
         -drive "if=virtio,format=qcow2,cache=writeback,file=$RUN/disk.qcow2" \
