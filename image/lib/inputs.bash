@@ -30,15 +30,9 @@ inputs_kubelet() {
     say "kubelet $version, of $path"
 }
 
-# inputs_rekindle DIRECTORY   Rekindle's package into it
+# inputs_rekindle DIRECTORY   Rekindle's package into it. Its date is none: the same binary makes the same image after any commit
 inputs_rekindle() {
-    local package
-    if [[ ! -x "$IMAGE_DIR/package" ]]; then
-        inputs_rekindle_as_readme_says "$1"
-        return
-    fi
-    package=$("$IMAGE_DIR/package") || die "Rekindle's package could not be made (image/package)"
-    cp "$package" "$1/"
+    SOURCE_DATE_EPOCH=0 "$IMAGE_DIR/package" --output "$1" >/dev/null || die "Rekindle's package could not be made (image/package)"
 }
 
 # inputs_newer RELEASE DIRECTORY   what this release lacks and a newer one has
@@ -53,18 +47,4 @@ inputs_sources() {
     mkdir -p "$2/etc/apt/sources.list.d"
     apt_sources "$1" >"$2/etc/apt/sources.list.d/mkosi.sources"
     grep -q '^Suites: ' "$2/etc/apt/sources.list.d/mkosi.sources" || die "found no Debian archive among this machine's package sources (/etc/apt)"
-}
-
-# Until image/package is there: the files of README's section on installation.
-inputs_rekindle_as_readme_says() {
-    local tree="$WORK/inputs/rekindle-tree" mode source target
-    mkdir -p "$tree/DEBIAN"
-    while read -r mode source target; do
-        [[ "$source" != target/release/rekindle ]] || source="${REKINDLE_BIN:-$LAB_REPOSITORY/$source}"
-        [[ "$source" == /* ]] || source="$LAB_REPOSITORY/$source"
-        install -D -m "$mode" "$source" "$tree$target"
-    done < <(awk '$1 == "install" && $2 == "-D" && $3 == "-m" {print $4, $5, $6}' "$LAB_REPOSITORY/README.md")
-    printf 'Package: rekindle\nVersion: 0\nArchitecture: amd64\nSection: admin\nPriority: optional\nMaintainer: none\nDescription: stand-in\n' >"$tree/DEBIAN/control"
-    dpkg-deb --root-owner-group -b "$tree" "$1/rekindle.deb" >/dev/null
-    rm -rf "$tree"
 }

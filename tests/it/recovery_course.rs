@@ -184,6 +184,66 @@ fn r14_what_comes_back_by_itself_ends_as_unneeded() {
 }
 
 #[test]
+fn a_member_that_its_cluster_has_forgotten_is_replaced_when_an_operator_asks_for_it() {
+    let asked = Asked {
+        from: Some(Rung::ReplaceMember),
+        source: None,
+        allow_loss_seconds: 0,
+        uid: 0,
+    };
+    let mut journal = begun(Loss::EtcdMember, Some(asked.clone()));
+    let seen = well(Condition::Degraded);
+    let loss = asked.loss_of_etcd().unwrap();
+    let at = |journal: &Journal, now: u64| {
+        next(&Position {
+            journal,
+            assessment: &seen,
+            plan: Some(&planned(loss, journal)),
+            resources: &resources(),
+            policy: &policy(),
+            lasts: Duration::from_secs(1),
+            now: Moment(now),
+        })
+    };
+    journal.well_since = Some(Moment(0));
+    let settled = Moment(0).after(CHECKPOINTS).0;
+    assert_eq!(at(&journal, settled), Next::Do(Act::ReplaceMember));
+    // Once: where it is refused, or has been done, the recovery ends.
+    journal.start(Act::ReplaceMember, Moment(settled), wall());
+    journal.end(Ok(String::new()), Moment(settled), wall());
+    journal.well_since = Some(Moment(0));
+    assert_eq!(at(&journal, settled), Next::End(Outcome::Recovered));
+    let mut refused = begun(Loss::EtcdMember, Some(asked));
+    refused.start(Act::ReplaceMember, Moment(0), wall());
+    refused.end(Err("the member is healthy".to_owned()), Moment(1), wall());
+    refused.well_since = Some(Moment(0));
+    assert!(matches!(at(&refused, settled), Next::End(_)));
+}
+
+#[test]
+fn an_operator_restores_etcd_whose_other_members_give_no_sign() {
+    let asked = Asked {
+        from: Some(Rung::DataDirectory),
+        source: None,
+        allow_loss_seconds: 0,
+        uid: 0,
+    };
+    let journal = begun(Loss::EtcdQuorum, Some(asked.clone()));
+    // Cut off, or lost: nothing is called lost.
+    let seen = well(Condition::Unknown);
+    let at = next(&Position {
+        journal: &journal,
+        assessment: &seen,
+        plan: Some(&planned(asked.loss_of_etcd().unwrap(), &journal)),
+        resources: &resources(),
+        policy: &policy(),
+        lasts: Duration::from_secs(1),
+        now: Moment(1000),
+    });
+    assert_eq!(at, Next::Do(Act::RestoreData));
+}
+
+#[test]
 fn a_recovery_without_end_fails_with_its_reasons() {
     let mut journal = begun(Loss::EtcdQuorum, None);
     for rung in Rung::ALL {

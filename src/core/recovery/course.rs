@@ -83,7 +83,7 @@ pub fn next(at: &Position<'_>) -> Next {
         Some(act) => return Next::Wait(vec![act.words()], None),
         None => {}
     }
-    if at.assessment.is_well() {
+    if at.assessment.is_well() && !replacement_is_due(at) {
         return ending(at);
     }
     if at.lasts >= at.policy.deadline {
@@ -98,6 +98,18 @@ pub fn next(at: &Position<'_>) -> Next {
         // Nothing is confirmed, or nothing may be done: what was done may still bear fruit.
         None => Next::Wait(waits(at), None),
     }
+}
+
+/// An operator has asked for this node's member of etcd to be replaced, and that was not tried yet.
+/// A member that its cluster has forgotten, as after a restore on another master, is no loss by
+/// what is seen from here; whether it may be replaced is looked at before anything is changed.
+fn replacement_is_due(at: &Position<'_>) -> bool {
+    let journal = at.journal;
+    let asked = journal.asked.as_ref().and_then(|asked| asked.from);
+    asked == Some(Rung::ReplaceMember)
+        && journal.done.is_empty()
+        && journal.tried.is_empty()
+        && at.plan.and_then(|plan| plan.chosen) == Some(Rung::ReplaceMember)
 }
 
 fn ending(at: &Position<'_>) -> Next {

@@ -26,6 +26,20 @@ pub struct Asked {
     pub uid: u32,
 }
 
+impl Asked {
+    /// The loss of etcd that it is for. The operator knows what cannot be seen from here: that
+    /// members that give no sign are gone, and are not cut off; that the cluster has forgotten this
+    /// node's member.
+    #[must_use]
+    pub fn loss_of_etcd(&self) -> Option<Loss> {
+        match self.from? {
+            Rung::ReplaceMember => Some(Loss::EtcdMember),
+            Rung::DataDirectory | Rung::Backup => Some(Loss::EtcdQuorum),
+            _ => None,
+        }
+    }
+}
+
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

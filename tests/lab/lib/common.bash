@@ -3,6 +3,7 @@
 #
 #   NODE           the node's name in the lab (default node1); each has its own directory, namespaces and cgroups
 #   REKINDLE_LAB   where nodes live; a real disk, because overlayfs and etcd's fsync want one
+#   LAB_SLOW       every deadline of wait_for is so many times as long (default 1): for machines that are emulated
 
 LAB_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB_REPOSITORY=$(cd "$LAB_SCRIPTS/../.." && pwd)
@@ -43,6 +44,7 @@ now_ms() { date +%s%3N; }
 wait_for() {
     local seconds=$1 what=$2 end
     shift 2
+    seconds=$((seconds * ${LAB_SLOW:-1}))
     end=$((SECONDS + seconds))
     until "$@" >/dev/null 2>&1; do
         if ((SECONDS >= end)); then

@@ -8,10 +8,16 @@ netns_make() {
     ip -n "$LAB_NETNS_NAME" link set lo up
     if ! ip -n "$LAB_NETNS_NAME" link show node0 >/dev/null 2>&1; then
         # Both ends stay inside: the kubelet wants an interface with the node's address, and nothing may leave.
-        # (A dummy device would do, but not every kernel has the type.)
+        # (A dummy device would do, but not every kernel has the type.) With LAB_BRIDGE the other end is, under the node's
+        # name, on the bridge `bridge0` of the network namespace of that name: so several nodes reach each other.
         ip -n "$LAB_NETNS_NAME" link add node0 type veth peer name node0-peer
         ip -n "$LAB_NETNS_NAME" addr add "$LAB_ADDRESS/24" dev node0
-        ip -n "$LAB_NETNS_NAME" link set node0-peer up
+        if [[ -n "${LAB_BRIDGE-}" ]]; then
+            ip -n "$LAB_NETNS_NAME" link set node0-peer netns "$LAB_BRIDGE" name "$LAB_NODE_NAME"
+            ip -n "$LAB_BRIDGE" link set "$LAB_NODE_NAME" master bridge0 up
+        else
+            ip -n "$LAB_NETNS_NAME" link set node0-peer up
+        fi
         ip -n "$LAB_NETNS_NAME" link set node0 up
     fi
 }

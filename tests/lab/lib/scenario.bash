@@ -8,45 +8,11 @@
 export NODE="${NODE:-scenarios}"
 . "$(dirname "${BASH_SOURCE[0]}")/common.bash"
 # shellcheck disable=SC1090
-for part in cgroups namespaces processes sysctls daemons pods rekindle; do . "$LAB_SCRIPTS/lib/$part.bash"; done
+for part in checks cgroups namespaces processes sysctls daemons pods rekindle; do . "$LAB_SCRIPTS/lib/$part.bash"; done
 
 SCENARIO="${0##*/}"
 LAB_RESULTS="${LAB_RESULTS:-$LAB_REPOSITORY/target/lab}"
-PASSED=0 FAILED=0
 WATCHER='' WATCH_LOG='' KEEPER=''
-
-note() { printf '    %s\n' "$*"; }
-
-# check WHAT COMMAND...   one promise; the scenario goes on after a broken one, to show as much as it can
-check() {
-    local what=$1
-    shift
-    if "$@" >/dev/null; then
-        PASSED=$((PASSED + 1))
-        echo "  ok      $what"
-    else
-        FAILED=$((FAILED + 1))
-        echo "  FAILED  $what"
-        return 0
-    fi
-}
-
-# promise SECONDS WHAT COMMAND...   a check that may take its time
-promise() {
-    local seconds=$1 what=$2 begin=$SECONDS
-    shift 2
-    check "$what" wait_for "$seconds" "$what" "$@"
-    note "after $((SECONDS - begin)) s"
-}
-
-# given SECONDS WHAT COMMAND...   a premise: without it the scenario says nothing, so it ends as failed
-given() {
-    wait_for "$@" || {
-        FAILED=$((FAILED + 1))
-        echo "  FAILED  premise: $2"
-        exit 1
-    }
-}
 
 scenario_end() {
     local code=$?

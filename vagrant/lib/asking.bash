@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# What the cluster says of itself: API servers by their addresses, Rekindle, containerd and etcd on their nodes.
+# Needs nodes.bash.
+
+# api_at NODE METHOD PATH [BODY]   one request to the API server of this master, with the admin certificate
+api_at() {
+    local node=$1 method=$2 path=$3 body=()
+    (($# < 4)) || body=(--data-binary "$4" -H "Content-Type: $(content_type "$method")")
+    outside curl -sS --fail-with-body --max-time $((5 * LAB_SLOW)) -X "$method" "${body[@]}" --cacert "$NODES_DIR/pki/n1/ca.crt" \
+        --cert "$NODES_DIR/pki/n1/admin.crt" --key "$NODES_DIR/pki/n1/admin.key" "https://$(address "$node"):6443$path" 2>/dev/null
+}
+content_type() { if [[ "$1" == PATCH ]]; then echo application/merge-patch+json; else echo application/json; fi; }
+
+# api METHOD PATH [BODY]   the same of the first master whose API server answers at all
+api() {
+    local node
+    for node in "${MASTERS[@]}"; do
+        if api_at "$node" GET /livez/ping >/dev/null; then
+            api_at "$node" "$@"
+            return
+        fi
+    done
+    return 1
+}
+
+api_serves_at() { api_at "$1" GET /api/v1/namespaces/default >/dev/null; }
+api_serves() { api GET /api/v1/namespaces/default >/dev/null; }
+api_is_silent_at() { ! api_serves_at "$1"; }
+api_serves_everywhere() {
+    local node
+    for node in "${MASTERS[@]}"; do api_serves_at "$node" || return 1; done
+}
+
+# create_objects FILE   each object of a List that is not there yet
+create_objects() {
+    local item path code=0
+    while read -r path item; do
+        api POST "$path" "$item" >"$NODES_DIR/created" || grep -q AlreadyExists "$NODES_DIR/created" || {
+            cat "$NODES_DIR/created" >&2
+            code=1
+        }
+    done < <(jq -r '.items[] | ({"DaemonSet": "apis/apps/v1", "Deployment": "apis/apps/v1"}[.kind] // "api/v1") as $group
+        | "/\($group)/namespaces/\(.metadata.namespace)/\(.kind | ascii_downcase)s \(tojson)"' "$1")
+    return "$code"
+}
+
+COMPONENTS=(kube-apiserver kube-controller-manager kube-scheduler)
+
+# pods_of COMPONENT [NODE]   names of its real pods (no static ones, none that is being deleted)
+pods_of() {
+    api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$1" | jq -r --arg node "${2-}" '.items[]
+        | select(.metadata.deletionTimestamp == null and .metadata.annotations["kubernetes.io/config.source"] != "file"
+            and ($node == "" or .spec.nodeName == $node)) | .metadata.name'
+}
+
+# Each component has a pod on each master, Ready by the API server and running by that master's containerd: after a power
+# cut the API server repeats what it was told before it.
+control_plane_ready() {
+    local node
+    api GET /api/v1/namespaces/kube-system/pods >"$NODES_DIR/pods.json" || return 1
+    for node in "${MASTERS[@]}"; do ready_on "$node" || return 1; done
+}
+ready_on() {
+    local node=$1 component name running
+    running=$(running_pods "$node") || return 1
+    for component in "${COMPONENTS[@]}"; do
+        name=$(jq -r --arg node "$node" --arg component "$component" '[.items[] | select(.spec.nodeName == $node
+            and .metadata.labels["k8s-app"] == $component and .metadata.deletionTimestamp == null
+            and .metadata.annotations["kubernetes.io/config.source"] != "file"
+            and any(.status.conditions[]?; .type == "Ready" and .status == "True")) | .metadata.name][0] // empty' "$NODES_DIR/pods.json")
+        [[ -n "$name" ]] && grep -qx "$name" <<<"$running" || return 1
+    done
+}
+
+# running_pods NODE   names of the pods that have a running container there, by containerd's namespaces of Kubernetes and of
+# Rekindle's own engine
+running_pods() {
+    # shellcheck disable=SC2016
+    on "$1" sh -c '
+        for namespace in k8s.io rekindle; do
+            running=$(ctr -n "$namespace" tasks ls 2>/dev/null | awk "\$3 == \"RUNNING\" {print \$1}")
+            for id in $(ctr -n "$namespace" containers ls -q 2>/dev/null); do
+                case " $(echo $running) " in *" $id "*) ctr -n "$namespace" containers info "$id" ;; esac
+            done
+        done' | jq -r '.Labels | select(.["io.cri-containerd.kind"] != "sandbox") | .["io.kubernetes.pod.name"] // empty' | sort
+}
+# running_containers NODE COMPONENT   how many containers of this component run there, whoever runs them
+running_containers() {
+    # shellcheck disable=SC2016
+    on "$1" sh -c 'for process in /proc/[0-9]*/comm; do cat "$process" 2>/dev/null; done' | grep -c "^${2:0:15}\$" || true
+}
+
+# rekindle_status NODE
+rekindle_status() { on "$1" timeout 10 rekindle status -o json 2>/dev/null; }
+# says NODE FILTER   whether Rekindle's status has it so, by a jq filter
+says() { rekindle_status "$1" | jq -e "$2"; }
+# checkpoints_are NODE STATE   there are three, all in this state
+checkpoints_are() {
+    local states
+    states=$(rekindle_status "$1" | jq -r '.checkpoints[].state') || return 1
+    [[ "$(wc -l <<<"$states")" == 3 && "$(sort -u <<<"$states")" == "$2" ]]
+}
+all_checkpoints_are() {
+    local node
+    for node in "${MASTERS[@]}"; do checkpoints_are "$node" "$1" || return 1; done
+}
+conditions() {
+    local node
+    for node in "${MASTERS[@]}"; do echo "$node $(rekindle_status "$node" | jq -r '.recovery.condition')"; done
+}
+all_conditions_are() { [[ "$(conditions | awk '{print $2}' | sort -u)" == "$1" ]]; }
+
+# etcdctl_on NODE ARG...
+etcdctl_on() {
+    local node=$1 pki=/etc/kubernetes/pki/etcd
+    shift
+    on "$node" env ETCDCTL_API=3 etcdctl --command-timeout=$((5 * LAB_SLOW))s --endpoints=https://127.0.0.1:2379 --cacert=$pki/ca.crt \
+        --cert=$pki/healthcheck-client.crt --key=$pki/healthcheck-client.key "$@" 2>/dev/null
+}
+etcd_is_healthy_on() { etcdctl_on "$1" endpoint health >/dev/null; }
+etcd_is_whole() {
+    local node
+    for node in "${MASTERS[@]}"; do etcd_is_healthy_on "$node" || return 1; done
+    [[ "$(etcdctl_on "${MASTERS[0]}" member list -w json | jq '[.members[] | select(.isLearner != true)] | length')" == "${#MASTERS[@]}" ]]
+}
+
+# Everything as it should be: nothing of Rekindle's own runs, and it calls the control plane healthy.
+all_is_well() { api_serves_everywhere && control_plane_ready && etcd_is_whole && all_checkpoints_are inactive && all_conditions_are healthy; }

@@ -1,0 +1,169 @@
+# shellcheck shell=bash
+# What the scenarios share. Each sources this file, gives itself a cluster, and checks what it promises. A scenario that ends
+# without having checked anything, or in the middle, has failed; the next one then begins with new machines.
+#
+#   NODES_BACKEND   nspawn or vagrant (run-scenarios --nodes)
+#   LAB_SHARED=1    (set by run-scenarios) leave the cluster for the next scenario
+#   LAB_RESULTS     where logs go after a failure (default target/lab)
+
+VAGRANT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$VAGRANT_DIR/../tests/lab/lib/common.bash"
+. "$LAB_SCRIPTS/lib/checks.bash"
+# shellcheck disable=SC1090
+for part in nodes asking cluster; do . "$VAGRANT_DIR/lib/$part.bash"; done
+
+SCENARIO="${0##*/}"
+LAB_RESULTS="${LAB_RESULTS:-${CARGO_TARGET_DIR:-$LAB_REPOSITORY/target}/lab}"
+KEPT_WORD=''
+
+scenario_begin() {
+    trap scenario_end EXIT
+    trap 'exit 130' INT TERM HUP
+    mkdir -p "$LAB_RESULTS"
+    echo "$SCENARIO: $1"
+}
+
+scenario_end() {
+    local code=$?
+    trap - EXIT
+    set +e
+    ((code == 0 || FAILED > 0)) || {
+        FAILED=1
+        echo "  FAILED  the scenario ended in the middle (exit code $code)"
+    }
+    ((PASSED + FAILED > 0)) || FAILED=1
+    ((FAILED == 0)) || keep_logs
+    # What a scenario did to the shared nodes, it takes back itself.
+    ! declare -F scenario_cleanup >/dev/null || scenario_cleanup
+    if ((FAILED > 0)) && [[ -z "${LAB_KEEP_BROKEN-}" ]] || [[ -z "${LAB_SHARED-}" ]]; then nodes_down; fi
+    echo "$PASSED passed, $FAILED failed"
+    exit $((FAILED > 0))
+}
+
+keep_logs() {
+    local where="$LAB_RESULTS/nodes-$SCENARIO" node
+    rm -rf "$where"
+    mkdir -p "$where"
+    # A node that stands still would not answer.
+    for node in "${MASTERS[@]}" "$WORKER"; do
+        thaw "$node" && heal "$node"
+        on "$node" true || continue
+        on "$node" journalctl --no-pager -u rekindle >"$where/$node-rekindle.log"
+        on "$node" journalctl --no-pager -u kubelet -n 5000 >"$where/$node-kubelet.log"
+        on "$node" rekindle status >"$where/$node-status.txt"
+        on "$node" rekindle recovery-mode report >"$where/$node-report.txt"
+        on "$node" tar -C /var/log -c pods | tar -C "$where" -x --one-top-level="$node"
+    done 2>/dev/null
+    api GET /api/v1/namespaces/kube-system/pods >"$where/pods.json" 2>/dev/null
+    nodes_logs "$where"
+    echo "  logs: $where"
+}
+
+# A healthy cluster: the one that the scenario before left, or a new one.
+given_cluster() {
+    if [[ -e "$NODES_DIR/cluster" ]] && wait_for 90 "the cluster of the scenario before to be well" all_is_well 2>/dev/null; then
+        RECOVERIES=$(recoveries)
+        return 0
+    fi
+    [[ ! -e "$NODES_DIR/cluster" ]] || note "the cluster is not well: $(what_is_wrong); it is made anew"
+    nodes_down
+    cluster_up 2>"$LAB_RESULTS/cluster-up.log" || {
+        cat "$LAB_RESULTS/cluster-up.log"
+        exit 1
+    }
+    note "$(tail -n1 "$LAB_RESULTS/cluster-up.log")"
+    RECOVERIES=$(recoveries)
+}
+
+what_is_wrong() {
+    local node
+    for node in "${MASTERS[@]}"; do api_serves_at "$node" || echo "no API server on $node"; done
+    control_plane_ready || echo "not every pod is Ready"
+    etcd_is_whole || echo "etcd is not whole"
+    conditions | grep -v ' healthy$' || true
+    all_checkpoints_are inactive || echo "a checkpoint acts or is missing"
+}
+
+# well_again SECONDS [WHAT]   a check that ends every scenario; where it fails, what is wrong
+well_again() {
+    local before=$FAILED
+    promise "$1" "${2:-everything is as before: every master serves, three members of etcd, pods Ready, checkpoints stored and stopped}" all_is_well
+    ((FAILED == before)) || note "$(what_is_wrong | paste -sd';')"
+    check "no manifest of ours is left on any master" no_manifest_of_ours
+    check "nothing runs twice" nothing_runs_twice
+}
+
+no_manifest_of_ours() {
+    local node left
+    for node in "${MASTERS[@]}"; do
+        left=$(on "$node" find /etc/kubernetes/manifests -type f ! -name etcd.yaml)
+        [[ -z "$left" ]] || { echo "$node: $left" >&2 && return 1; }
+    done
+}
+
+# Whoever runs it: the kubelet, its static pods, our own engine.
+nothing_runs_twice() {
+    local node component count
+    for node in "${MASTERS[@]}"; do
+        for component in etcd "${COMPONENTS[@]}"; do
+            count=$(running_containers "$node" "$component")
+            ((count <= 1)) || { echo "$node runs $component $count times" >&2 && return 1; }
+        done
+    done
+}
+
+# recoveries   ids of the newest recovery on each master: another text after a recovery has begun or ended anywhere
+recoveries() {
+    local node
+    for node in "${MASTERS[@]}"; do recovery_on "$node"; done
+}
+recovery_on() { echo "$1 $(rekindle_status "$1" | jq -r '.recovery | "\(.running.id // "-") \(.last.id // "-")"')"; }
+no_recovery_began() { [[ "$(recoveries)" == "$RECOVERIES" ]]; }
+
+# Where a recovery has begun since, it took nothing but checkpoints: what was stored on the master ran again.
+only_checkpoints_helped() {
+    local node
+    for node in "${MASTERS[@]}"; do
+        [[ "$(recovery_on "$node")" == "$(grep "^$node " <<<"$RECOVERIES")" ]] || says "$node" '(.recovery.running.rung // .recovery.last.rung) == "checkpoints"' || {
+            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)" >&2
+            return 1
+        }
+    done
+}
+
+# Something in etcd to be found again.
+keep_word() {
+    KEPT_WORD="$SCENARIO-$RANDOM$RANDOM"
+    api DELETE /api/v1/namespaces/default/configmaps/lab-kept >/dev/null || true
+    api POST /api/v1/namespaces/default/configmaps "{\"metadata\": {\"name\": \"lab-kept\"}, \"data\": {\"word\": \"$KEPT_WORD\"}}" >/dev/null
+}
+word_is_kept() { [[ "$(api GET /api/v1/namespaces/default/configmaps/lab-kept | jq -r .data.word)" == "$KEPT_WORD" ]]; }
+
+# A new Deployment gets a pod that runs: the API server, the controller manager, the scheduler and a kubelet work together.
+new_pod_runs() {
+    local path=/apis/apps/v1/namespaces/default/deployments body
+    body=$(jq -cn '{metadata: {name: "lab-probe"}, spec: {selector: {matchLabels: {app: "lab-probe"}}, template: {metadata: {labels: {app: "lab-probe"}},
+        spec: {hostNetwork: true, terminationGracePeriodSeconds: 1, tolerations: [{operator: "Exists"}],
+        containers: [{name: "probe", image: "rekindle.lab/busybox:1", command: ["/bin/sh", "-c", "sleep 1000000"]}]}}}}')
+    api GET "$path/lab-probe" >/dev/null || api POST "$path" "$body" >/dev/null || return 1
+    api GET "$path/lab-probe" | jq -e '.status.readyReplicas == 1' >/dev/null || return 1
+    api DELETE "$path/lab-probe" '{"propagationPolicy": "Background"}' >/dev/null
+}
+
+# lease_is_renewed NAME SINCE_EPOCH
+lease_is_renewed() {
+    local renewed
+    renewed=$(api GET "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/$1" | jq -r .spec.renewTime) || return 1
+    (($(date -d "$renewed" +%s) > $2))
+}
+controllers_work() { lease_is_renewed kube-controller-manager "$1" && lease_is_renewed kube-scheduler "$1"; }
+
+# holds_for SECONDS COMMAND...   COMMAND succeeds all the time
+holds_for() {
+    local end=$((SECONDS + $1))
+    shift
+    while ((SECONDS < end)); do
+        "$@" || return 1
+        sleep 1
+    done
+}
