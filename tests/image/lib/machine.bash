@@ -44,7 +44,7 @@ verdict_said() { grep -qx end "$RUN/$1.verdict" || ! kill -0 "$MACHINE" 2>/dev/n
 # verdict NAME   counts what the machine said, once it has said all
 verdict() {
     local line
-    wait_for "${IMAGE_BOOT_SECONDS:-480}" "the machine to say its verdict" verdict_said "$1" || true
+    wait_for "${IMAGE_BOOT_SECONDS:-900}" "the machine to say its verdict" verdict_said "$1" || true
     while read -r line; do
         case "$line" in
             "ok "*) check "${line#ok }" true ;;
