@@ -42,6 +42,7 @@
 //! | etcd in a recovery | [`recovery::etcd`]; its steps are [`core::recovery::etcd`] |
 //! | static manifests | copies: [`recovery::guard`]; when one is good or put back: [`core::recovery::guard`] |
 //! | what a recovery leaves | [`recovery::report`], the page is `core/recovery/page`; stale data: [`recovery::hygiene`] |
+//! | who hooks into recovery mode | `rekindle-recovery.target`, by `daemon/recovery/hooks.rs` |
 //! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |

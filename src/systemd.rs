@@ -5,6 +5,7 @@
 //!
 //! Source: `sd_notify(3)`, `systemd.service(5)` on `Type=notify`.
 
+pub mod journal;
 pub mod sessions;
 pub mod units;
 

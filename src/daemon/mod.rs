@@ -73,6 +73,7 @@ pub async fn run(
     socket::open(&settings, published, revisions, door, recovery_door, &stop).await?;
     let mut notifier = Notifier::new();
     let (current, watched) = watch::channel(Arc::new(settings.clone()));
+    let hooks = recovery::hooks::spawn(stop.clone());
     let backups = backups::spawn(watched, asked, publisher.of_backups(), stop.clone());
     loop {
         let shutdown = stop.child_token();
@@ -106,6 +107,7 @@ pub async fn run(
                 evidence,
                 guard: guarded,
                 published: published_copy.clone(),
+                hooks: hooks.clone(),
             },
             questions,
             turning.publisher.of_recovery(),

@@ -154,11 +154,19 @@ impl Publisher {
         BackupsPublisher(self.sender.clone())
     }
 
-    /// The line of `STATUS=`: what recovery mode does comes first, then the loop's `summary`.
+    /// The line of `STATUS=`: what recovery mode does comes first, then the loop's `summary`; but an
+    /// operator's hold comes before what is only seen.
     pub fn headline(&self, summary: &str) -> String {
-        let recovery = Arc::clone(&self.sender.borrow().recovery);
+        let (recovery, held) = {
+            let published = self.sender.borrow();
+            let held = published.report.hold.is_some();
+            (Arc::clone(&published.recovery), held)
+        };
         match (&recovery.running, recovery.condition) {
             (Some(running), _) => format!("recovering: {}; {summary}", running.phase),
+            (None, Condition::Lost | Condition::Suspected) if held => {
+                format!("{summary}; control plane {}", recovery.condition.word())
+            }
             (None, Condition::Lost | Condition::Suspected) => {
                 format!("control plane {}; {summary}", recovery.condition.word())
             }
@@ -206,4 +214,44 @@ fn same(one: &Report, other: &Report) -> bool {
         report
     };
     timeless(one) == timeless(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Publisher;
+    use crate::core::operator_hold::HoldSeen;
+    use crate::core::recovery::loss::Condition;
+    use crate::core::recovery::view::RecoveryReport;
+    use crate::core::report::Report;
+    use crate::core::time::Moment;
+
+    #[test]
+    fn what_recovery_mode_sees_comes_first_but_for_an_operator_s_hold() {
+        let (mut publisher, _readers) = Publisher::new();
+        assert_eq!(publisher.headline("all well"), "all well");
+        publisher.of_recovery().publish(RecoveryReport {
+            condition: Condition::Suspected,
+            ..RecoveryReport::default()
+        });
+        assert_eq!(
+            publisher.headline("all well"),
+            "control plane suspected; all well"
+        );
+        let hold = HoldSeen {
+            reason: "an upgrade".to_owned(),
+            by: "alice".to_owned(),
+            began: jiff::Timestamp::UNIX_EPOCH,
+            until: jiff::Timestamp::UNIX_EPOCH,
+            ends: Moment(7),
+        };
+        let report = Report {
+            hold: Some(hold),
+            ..Report::default()
+        };
+        publisher.publish(report, Moment(1));
+        assert_eq!(
+            publisher.headline("HELD by alice"),
+            "HELD by alice; control plane suspected"
+        );
+    }
 }

@@ -67,6 +67,16 @@ pub enum Job {
     Start,
 }
 
+impl Job {
+    /// In words, and the manager's method.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Stop => ("stop", "StopUnit"),
+            Self::Start => ("start", "StartUnit"),
+        }
+    }
+}
+
 /// The `ActiveState` of a unit; `None`: systemd knows no such unit.
 ///
 /// # Errors
@@ -87,10 +97,7 @@ pub async fn state(unit: &str) -> Result<Option<String>, UnitError> {
 /// Where the job fails, or the unit is not so after it.
 pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     booted()?;
-    let (doing, method) = match job {
-        Job::Stop => ("stop", "StopUnit"),
-        Job::Start => ("start", "StartUnit"),
-    };
+    let (doing, method) = job.words();
     let (result, state) = within(JOB, doing, unit, async {
         let bus = Connection::system().await?;
         let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
@@ -126,6 +133,26 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
         unit: unit.to_owned(),
         result: format!("{result}, it is {state}"),
     })
+}
+
+/// Gives systemd the job to start or stop `unit`, and waits for nothing of it. `false`: it knows no
+/// such unit.
+///
+/// # Errors
+/// Where systemd does not take the job.
+pub async fn enqueue(unit: &str, job: Job) -> Result<bool, UnitError> {
+    booted()?;
+    let (doing, method) = job.words();
+    within(DEADLINE, doing, unit, async {
+        let bus = Connection::system().await?;
+        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        if active_state(&bus, &manager, unit).await?.is_none() {
+            return Ok(false);
+        }
+        manager.call_method(method, &(unit, "replace")).await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// Has systemd start `unit` and does not wait for it: a service that says when it is ready may take

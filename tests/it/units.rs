@@ -36,16 +36,24 @@ fn units_are_what_systemd_understands() {
             "rekindle.socket",
             std::fs::read_to_string(unit_dir().join("rekindle.socket")).unwrap(),
         ),
+        (
+            "rekindle-recovery.target",
+            std::fs::read_to_string(unit_dir().join("rekindle-recovery.target")).unwrap(),
+        ),
     ] {
         #[expect(clippy::disallowed_methods, reason = "a test's own file")]
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (service, socket) = (path("rekindle.service"), path("rekindle.socket"));
-    let output = tool(
-        "systemd-analyze",
-        &["verify", "--man=no", &service, &socket],
-    );
+    let units = [
+        "rekindle.service",
+        "rekindle.socket",
+        "rekindle-recovery.target",
+    ]
+    .map(path);
+    let mut args = vec!["verify", "--man=no"];
+    args.extend(units.iter().map(String::as_str));
+    let output = tool("systemd-analyze", &args);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(text(&output), "", "nothing to complain about");
 }
@@ -94,6 +102,29 @@ fn the_service_lives_as_the_design_says() {
         !code.iter().any(|line| line.contains("kubelet")),
         "it orders nothing of the kubelet"
     );
+    // A kubelet or an etcd without a quorum is "activating" for as long as it needs to be rescued.
+    for line in code.iter().filter(|line| line.starts_with("After=")) {
+        assert!(
+            !line.contains("etcd") && !line.contains("network"),
+            "{line}"
+        );
+    }
+    assert!(!code.iter().any(|line| line.starts_with("Before=")));
+}
+
+#[test]
+fn nothing_but_the_daemon_starts_the_target_of_recovery() {
+    let target = std::fs::read_to_string(unit_dir().join("rekindle-recovery.target")).unwrap();
+    assert!(!target.contains("\n[Install]"), "{target}");
+    for name in ["rekindle.service", "rekindle.socket"] {
+        let text = std::fs::read_to_string(unit_dir().join(name)).unwrap();
+        let named = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(
+            !named
+                .into_iter()
+                .any(|line| line.contains("rekindle-recovery"))
+        );
+    }
 }
 
 #[test]

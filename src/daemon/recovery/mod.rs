@@ -9,6 +9,7 @@ mod carry;
 pub mod door;
 mod etcd;
 pub mod guard;
+pub(super) mod hooks;
 mod hygiene;
 mod jobs;
 pub mod observe;

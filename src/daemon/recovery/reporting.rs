@@ -206,6 +206,11 @@ impl Task {
             _ => now,
         };
         self.told.since = Some((assessment.condition, since));
+        if self.current.is_some() {
+            let under_way = Some(self.journal.is_some());
+            self.hooks
+                .send_if_modified(|told| std::mem::replace(told, under_way) != under_way);
+        }
         let policy = &self.settings.recovery.policy;
         let worst = super::resources::THOUGHT_OF[0];
         let thought = || plan(worst, found, policy, restraint, None, &[], clock::wall());

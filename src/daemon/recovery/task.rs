@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::door::Question;
 use super::guard::GuardView;
+use super::hooks::Hooks;
 use super::jobs::{Job, News};
 use super::reporting::Told;
 use super::resources;
@@ -40,11 +41,12 @@ const LOOK_LOST: Duration = Duration::from_secs(10);
 /// The journal could not be opened.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What the task looks at.
+/// What the task looks at, and whom it tells whether a recovery is under way.
 pub(in crate::daemon) struct Sources {
     pub(in crate::daemon) evidence: watch::Receiver<Arc<Evidence>>,
     pub(in crate::daemon) guard: watch::Receiver<GuardView>,
     pub(in crate::daemon) published: watch::Receiver<Published>,
+    pub(in crate::daemon) hooks: Hooks,
 }
 
 /// The task's state.
@@ -53,6 +55,7 @@ pub(super) struct Task {
     pub(super) evidence: watch::Receiver<Arc<Evidence>>,
     pub(super) guard: watch::Receiver<GuardView>,
     pub(super) published: watch::Receiver<Published>,
+    pub(super) hooks: Hooks,
     pub(super) publisher: RecoveryPublisher,
     pub(super) boot_id: String,
     pub(super) stop: CancellationToken,
@@ -77,12 +80,14 @@ impl Task {
             evidence,
             guard,
             published,
+            hooks,
         } = sources;
         Self {
             settings,
             evidence,
             guard,
             published,
+            hooks,
             publisher,
             boot_id,
             stop,

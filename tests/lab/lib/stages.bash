@@ -112,6 +112,7 @@ check_script() {
             bash -n "$file" || return 1
             ! command -v shellcheck >/dev/null || shellcheck -x "$file"
             ;;
+        '#!/bin/sh'*) sh -n "$file" && { ! command -v shellcheck >/dev/null || shellcheck "$file"; } ;;
         '#!/usr/bin/python3'*) check_python "$file" ;;
         *) [[ "$file" != *.py ]] || check_python "$file" ;;
     esac
