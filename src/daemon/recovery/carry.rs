@@ -303,6 +303,7 @@ mod tests {
             evidence: watch::channel(evidence).1,
             guard: watch::channel(guard).1,
             published: watch::channel(Published::default()).1,
+            hooks: watch::channel(None).0,
         };
         let publisher = Publisher::new().0.of_recovery();
         let stop = CancellationToken::new();
