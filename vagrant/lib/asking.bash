@@ -61,28 +61,30 @@ control_plane_ready() {
     for node in "${MASTERS[@]}"; do ready_on "$node" || return 1; done
 }
 ready_on() {
-    local node=$1 component name running
-    running=$(running_pods "$node") || return 1
+    local node=$1 component id running
+    running=$(running_tasks "$node") || return 1
     for component in "${COMPONENTS[@]}"; do
-        name=$(jq -r --arg node "$node" --arg component "$component" '[.items[] | select(.spec.nodeName == $node
+        id=$(jq -r --arg node "$node" --arg component "$component" '[.items[] | select(.spec.nodeName == $node
             and .metadata.labels["k8s-app"] == $component and .metadata.deletionTimestamp == null
             and .metadata.annotations["kubernetes.io/config.source"] != "file"
-            and any(.status.conditions[]?; .type == "Ready" and .status == "True")) | .metadata.name][0] // empty' "$NODES_DIR/pods.json")
-        [[ -n "$name" ]] && grep -qx "$name" <<<"$running" || return 1
+            and any(.status.conditions[]?; .type == "Ready" and .status == "True"))
+            | .status.containerStatuses[0].containerID | ltrimstr("containerd://")][0] // empty' "$NODES_DIR/pods.json")
+        [[ -n "$id" ]] && grep -qx "$id" <<<"$running" || return 1
     done
 }
 
-# running_pods NODE   names of the pods that have a running container there, by containerd's namespaces of Kubernetes and of
-# Rekindle's own engine
-running_pods() {
-    # shellcheck disable=SC2016
-    on "$1" sh -c '
-        for namespace in k8s.io rekindle; do
-            running=$(ctr -n "$namespace" tasks ls 2>/dev/null | awk "\$3 == \"RUNNING\" {print \$1}")
-            for id in $(ctr -n "$namespace" containers ls -q 2>/dev/null); do
-                case " $(echo $running) " in *" $id "*) ctr -n "$namespace" containers info "$id" ;; esac
-            done
-        done' | jq -r '.Labels | select(.["io.cri-containerd.kind"] != "sandbox") | .["io.kubernetes.pod.name"] // empty' | sort
+# running_tasks NODE   ids of the kubelet's containers that run there
+running_tasks() { on "$1" ctr -n k8s.io tasks ls | awk '$3 == "RUNNING" {print $1}'; }
+# container_ids COMPONENT   of its real pods, by the API server
+container_ids() {
+    api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$1" | jq -r '.items[]
+        | select(.metadata.annotations["kubernetes.io/config.source"] != "file") | .status.containerStatuses[]?.containerID // empty
+        | ltrimstr("containerd://")'
+}
+# none_of_them_runs FILE   no container of these ids runs on any master
+none_of_them_runs() {
+    local node
+    for node in "${MASTERS[@]}"; do ! running_tasks "$node" | grep -qxFf "$1" || return 1; done
 }
 # running_containers NODE COMPONENT   how many containers of this component run there, whoever runs them
 running_containers() {

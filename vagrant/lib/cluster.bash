@@ -117,8 +117,15 @@ self_hosted_up() { # MASTER
     step "the other masters serve"
     # The self-hosted API server of this master cannot bind its port before this, and is started again until then.
     provision "$first" control-plane end
+    begin_anew "$first"
     wait_for 180 "the self-hosted control plane to be Ready on every master" control_plane_ready
     step "the control plane is self-hosted"
+}
+# Its pod has failed to bind the port until now, and the kubelet lets it wait longer each time: a new pod begins at once.
+begin_anew() { # MASTER
+    local pod
+    ((${#MASTERS[@]} > 1)) || return 0
+    for pod in $(pods_of kube-apiserver "$1"); do api DELETE "/api/v1/namespaces/kube-system/pods/$pod" >/dev/null || true; done
 }
 # So many pods of each component fulfil FILTER as there are masters.
 pods_are() { # FILTER

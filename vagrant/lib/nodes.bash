@@ -26,6 +26,8 @@
 NODES_BACKEND="${NODES_BACKEND:-nspawn}"
 LAB_NODES="${LAB_NODES:-nodes}"
 LAB_SLOW="${LAB_SLOW:-1}"
+# What is waited for is asked of several machines at once: that costs more than a second's patience.
+LAB_PAUSE="${LAB_PAUSE:-1}"
 NODES_DIR="$LAB_ROOT/$LAB_NODES"
 read -ra MASTERS <<<"${MASTERS:-n1 n2 n3}"
 WORKER="${WORKER:-w1}"

@@ -40,7 +40,7 @@ need_root() { ((EUID == 0)) || die "needs root (namespaces, cgroups, mounts); ru
 
 now_ms() { date +%s%3N; }
 
-# wait_for SECONDS WHAT COMMAND...   polls five times a second until COMMAND succeeds.
+# wait_for SECONDS WHAT COMMAND...   polls five times a second (each LAB_PAUSE seconds) until COMMAND succeeds.
 wait_for() {
     local seconds=$1 what=$2 end
     shift 2
@@ -51,7 +51,7 @@ wait_for() {
             say "waited $seconds s for this in vain: $what"
             return 1
         fi
-        sleep 0.2
+        sleep "${LAB_PAUSE:-0.2}"
     done
 }
 
