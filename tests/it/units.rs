@@ -118,12 +118,8 @@ fn nothing_but_the_daemon_starts_the_target_of_recovery() {
     assert!(!target.contains("\n[Install]"), "{target}");
     for name in ["rekindle.service", "rekindle.socket"] {
         let text = std::fs::read_to_string(unit_dir().join(name)).unwrap();
-        let named = text.lines().filter(|line| !line.starts_with('#'));
-        assert!(
-            !named
-                .into_iter()
-                .any(|line| line.contains("rekindle-recovery"))
-        );
+        let mut code = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(!code.any(|line| line.contains("rekindle-recovery")));
     }
 }
 

@@ -99,8 +99,6 @@ Wants=network-online.target
 
 [Service]
 Environment=AWS_EC2_METADATA_DISABLED=true
-# A container has no kernel log, which it looks for.
-ExecStartPre=/bin/ln -sf /dev/null /dev/kmsg
 ExecStart=/usr/bin/kubelet --config=/etc/kubelet.json --container-runtime=remote \
     --container-runtime-endpoint=unix:///run/containerd/containerd.sock
 Restart=always
