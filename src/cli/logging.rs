@@ -22,9 +22,10 @@ pub fn start(level: &str) {
     let targets: Targets = level
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
+    let stream = std::env::var_os("JOURNAL_STREAM").and_then(|stream| stream.into_string().ok());
     let lines = Lines {
-        levels: std::env::var_os("JOURNAL_STREAM").is_some(),
-        journal: Journal::of_stderr(),
+        levels: stream.is_some(),
+        journal: stream.as_deref().and_then(Journal::of_stderr),
     };
     let _ = tracing_subscriber::registry()
         .with(lines)

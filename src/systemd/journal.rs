@@ -27,10 +27,9 @@ const NAME_LIMIT: usize = 64;
 pub struct Journal(UnixDatagram);
 
 impl Journal {
-    /// A connection, where standard error is the journal's.
+    /// A connection, where standard error is the journal's. `stream`: `$JOURNAL_STREAM`.
     #[must_use]
-    pub fn of_stderr() -> Option<Self> {
-        let stream = std::env::var("JOURNAL_STREAM").ok()?;
+    pub fn of_stderr(stream: &str) -> Option<Self> {
         let stderr = fstat(io::stderr()).ok()?;
         if stream != format!("{}:{}", stderr.st_dev, stderr.st_ino) {
             return None;

@@ -217,7 +217,12 @@ fn a_member_that_its_cluster_has_forgotten_is_replaced_when_an_operator_asks_for
     refused.start(Act::ReplaceMember, Moment(0), wall());
     refused.end(Err("the member is healthy".to_owned()), Moment(1), wall());
     refused.well_since = Some(Moment(0));
-    assert!(matches!(at(&refused, settled), Next::End(_)));
+    let why = "replace-member: the member is healthy".to_owned();
+    assert_eq!(
+        at(&refused, settled),
+        Next::End(Outcome::Abandoned(why)),
+        "a refusal is no recovery"
+    );
 }
 
 #[test]
@@ -229,18 +234,19 @@ fn an_operator_restores_etcd_whose_other_members_give_no_sign() {
         uid: 0,
     };
     let journal = begun(Loss::EtcdQuorum, Some(asked.clone()));
-    // Cut off, or lost: nothing is called lost.
-    let seen = well(Condition::Unknown);
-    let at = next(&Position {
-        journal: &journal,
-        assessment: &seen,
-        plan: Some(&planned(asked.loss_of_etcd().unwrap(), &journal)),
-        resources: &resources(),
-        policy: &policy(),
-        lasts: Duration::from_secs(1),
-        now: Moment(1000),
-    });
-    assert_eq!(at, Next::Do(Act::RestoreData));
+    // Cut off, or without power: nothing is called lost.
+    for condition in [Condition::Unknown, Condition::Degraded] {
+        let at = next(&Position {
+            journal: &journal,
+            assessment: &well(condition),
+            plan: Some(&planned(asked.loss_of_etcd().unwrap(), &journal)),
+            resources: &resources(),
+            policy: &policy(),
+            lasts: Duration::from_secs(1),
+            now: Moment(1000),
+        });
+        assert_eq!(at, Next::Do(Act::RestoreData), "{condition:?}");
+    }
 }
 
 #[test]

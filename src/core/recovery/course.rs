@@ -83,7 +83,7 @@ pub fn next(at: &Position<'_>) -> Next {
         Some(act) => return Next::Wait(vec![act.words()], None),
         None => {}
     }
-    if at.assessment.is_well() && !replacement_is_due(at) {
+    if at.assessment.is_well() && !asked_is_due(at) {
         return ending(at);
     }
     if at.lasts >= at.policy.deadline {
@@ -100,16 +100,17 @@ pub fn next(at: &Position<'_>) -> Next {
     }
 }
 
-/// An operator has asked for this node's member of etcd to be replaced, and that was not tried yet.
-/// A member that its cluster has forgotten, as after a restore on another master, is no loss by
-/// what is seen from here; whether it may be replaced is looked at before anything is changed.
-fn replacement_is_due(at: &Position<'_>) -> bool {
+/// An operator has asked for something to be done to etcd, and that was not tried yet. What is seen
+/// from here may call nothing lost: members that give no sign may be cut off, and a member that its
+/// cluster has forgotten, as after a restore on another master, lacks nothing. Whether it may be
+/// done is looked at before anything is changed, whoever asks.
+fn asked_is_due(at: &Position<'_>) -> bool {
     let journal = at.journal;
-    let asked = journal.asked.as_ref().and_then(|asked| asked.from);
-    asked == Some(Rung::ReplaceMember)
+    let asked = journal.asked.as_ref();
+    asked.is_some_and(|asked| asked.loss_of_etcd().is_some())
         && journal.done.is_empty()
         && journal.tried.is_empty()
-        && at.plan.and_then(|plan| plan.chosen) == Some(Rung::ReplaceMember)
+        && at.plan.and_then(|plan| plan.chosen) == asked.and_then(|asked| asked.from)
 }
 
 fn ending(at: &Position<'_>) -> Next {
@@ -146,6 +147,13 @@ fn ending(at: &Position<'_>) -> Next {
             .doing
             .as_ref()
             .is_none_or(|act| *act != Act::Checkpoints);
+    // What an operator asked for was refused, and nothing else was done.
+    if journal.asked.is_some()
+        && journal.done.is_empty()
+        && let Some((rung, why)) = journal.tried.last()
+    {
+        return Next::End(Outcome::Abandoned(format!("{rung}: {why}")));
+    }
     Next::End(if nothing_done {
         Outcome::Unneeded
     } else {
