@@ -84,8 +84,7 @@ impl Job {
 pub async fn state(unit: &str) -> Result<Option<String>, UnitError> {
     booted()?;
     within(DEADLINE, "look at", unit, async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (bus, manager) = manager().await?;
         active_state(&bus, &manager, unit).await
     })
     .await
@@ -99,8 +98,7 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     booted()?;
     let (doing, method) = job.words();
     let (result, state) = within(JOB, doing, unit, async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (bus, manager) = manager().await?;
         // Before the job, so that its end cannot be missed.
         manager.call_method("Subscribe", &()).await?;
         let mut removed = manager.receive_signal("JobRemoved").await?;
@@ -135,8 +133,9 @@ pub async fn run(unit: &str, job: Job) -> Result<(), UnitError> {
     })
 }
 
-/// Gives systemd the job to start or stop `unit`, and waits for nothing of it. `false`: it knows no
-/// such unit.
+/// Gives systemd the job to start or stop `unit`, and waits for nothing of it: a service that says
+/// when it is ready may take long. A failure before a start does not count against it. `false`: it
+/// knows no such unit.
 ///
 /// # Errors
 /// Where systemd does not take the job.
@@ -144,30 +143,15 @@ pub async fn enqueue(unit: &str, job: Job) -> Result<bool, UnitError> {
     booted()?;
     let (doing, method) = job.words();
     within(DEADLINE, doing, unit, async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (bus, manager) = manager().await?;
         if active_state(&bus, &manager, unit).await?.is_none() {
             return Ok(false);
         }
+        if job == Job::Start {
+            forget_failures(&manager, unit).await;
+        }
         manager.call_method(method, &(unit, "replace")).await?;
         Ok(true)
-    })
-    .await
-}
-
-/// Has systemd start `unit` and does not wait for it: a service that says when it is ready may take
-/// long. A failure before this one does not count against it.
-///
-/// # Errors
-/// As [`state`].
-pub async fn begin(unit: &str) -> Result<(), UnitError> {
-    booted()?;
-    within(DEADLINE, "start", unit, async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
-        forget_failures(&manager, unit).await;
-        let _job: OwnedObjectPath = manager.call("StartUnit", &(unit, "replace")).await?;
-        Ok(())
     })
     .await
 }
@@ -179,8 +163,7 @@ pub async fn begin(unit: &str) -> Result<(), UnitError> {
 pub async fn reload() -> Result<(), UnitError> {
     booted()?;
     within(JOB, "reload", "the manager", async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (_bus, manager) = manager().await?;
         manager.call_method("Reload", &()).await.map(drop)
     })
     .await
@@ -235,8 +218,7 @@ type Exec = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
 pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
     booted()?;
     within(DEADLINE, "look at", unit, async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (bus, manager) = manager().await?;
         let path: OwnedObjectPath = manager.call("LoadUnit", &unit).await?;
         let known = proxy(&bus, path.clone(), "Unit").await?;
         let load: String = known.get_property("LoadState").await?;
@@ -266,8 +248,7 @@ pub async fn service(unit: &str) -> Result<Option<Service>, UnitError> {
 pub async fn stopping() -> Result<bool, UnitError> {
     booted()?;
     within(DEADLINE, "look at", "the manager", async {
-        let bus = Connection::system().await?;
-        let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+        let (_bus, manager) = manager().await?;
         let state: String = manager.get_property("SystemState").await?;
         Ok(state == "stopping")
     })
@@ -301,6 +282,13 @@ pub(super) async fn within<T>(
             after: deadline,
         }),
     }
+}
+
+/// The bus, and systemd on it.
+async fn manager() -> zbus::Result<(Connection, Proxy<'static>)> {
+    let bus = Connection::system().await?;
+    let manager = proxy(&bus, MANAGER.try_into()?, "Manager").await?;
+    Ok((bus, manager))
 }
 
 async fn active_state(

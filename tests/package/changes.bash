@@ -3,23 +3,22 @@
 
 changed_configuration() { on_machine grep -q '^# ours$' /etc/rekindle/config.toml; }
 
-on_machine sh -c 'echo "# ours" >>/etc/rekindle/config.toml'
-before=$(pid)
-check "downgraded by one version" install_package "$OLD"
-check "it is the old version" version_is "$VERSION"
-check "another process runs" another_pid "$before"
-promise 30 "the pod is taken over and active" web_is active
-check "the same containers, and it answers" web_goes_on
-check "the checkpoint is whole" checkpoint_is_whole
-check "the changed configuration stays" changed_configuration
+# changed WHAT PACKAGE VERSION   to another version under a pod that runs
+changed() {
+    local before
+    before=$(pid)
+    check "$1" install_package "$2"
+    check "it is that version" version_is "$3"
+    check "another process runs" another_pid "$before"
+    promise 30 "the pod is taken over and active" web_is active
+    check "the same containers, and it answers" web_goes_on
+    check "the checkpoint is whole" checkpoint_is_whole
+    check "the changed configuration stays" changed_configuration
+}
 
-before=$(pid)
-check "upgraded again" install_package "$NEW"
-check "another process runs" another_pid "$before"
-promise 30 "the pod is taken over and active" web_is active
-check "the same containers, and it answers" web_goes_on
-check "the checkpoint is whole" checkpoint_is_whole
-check "the changed configuration stays" changed_configuration
+on_machine sh -c 'echo "# ours" >>/etc/rekindle/config.toml'
+changed "downgraded by one version" "$OLD" "$VERSION"
+changed "upgraded again" "$NEW" "$NEXT"
 
 # A mistake that the running daemon has not read yet.
 before=$(pid)

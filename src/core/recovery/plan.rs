@@ -32,11 +32,7 @@ impl Asked {
     /// node's member.
     #[must_use]
     pub fn loss_of_etcd(&self) -> Option<Loss> {
-        match self.from? {
-            Rung::ReplaceMember => Some(Loss::EtcdMember),
-            Rung::DataDirectory | Rung::Backup => Some(Loss::EtcdQuorum),
-            _ => None,
-        }
+        self.from?.loss_of_etcd()
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::Loss;
+
 /// One way to recover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +39,16 @@ impl Rung {
         Self::DataDirectory,
         Self::Backup,
     ];
+
+    /// The loss of etcd that it leads out of; `None`: of something else.
+    #[must_use]
+    pub fn loss_of_etcd(self) -> Option<Loss> {
+        match self {
+            Self::ReplaceMember => Some(Loss::EtcdMember),
+            Self::DataDirectory | Self::Backup => Some(Loss::EtcdQuorum),
+            _ => None,
+        }
+    }
 
     /// The word of the configuration, the command line and metric labels.
     #[must_use]

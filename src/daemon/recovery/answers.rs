@@ -150,12 +150,11 @@ impl Task {
 
 /// The loss that a rung is asked for.
 fn loss_of(from: Rung, seen: &Assessment) -> Loss {
-    let etcd = matches!(from, Rung::DataDirectory | Rung::Backup);
-    match (from, seen.worst()) {
-        (Rung::ReplaceMember, _) => Loss::EtcdMember,
-        (_, Some(loss @ (Loss::Everything | Loss::EtcdQuorum))) => loss,
-        _ if etcd => Loss::EtcdQuorum,
-        (_, Some(loss)) => loss,
-        (_, None) => Loss::ApiServers,
+    match (from.loss_of_etcd(), seen.worst()) {
+        (Some(member @ Loss::EtcdMember), _) => member,
+        (_, Some(worse @ (Loss::Everything | Loss::EtcdQuorum))) => worse,
+        (Some(of_etcd), _) => of_etcd,
+        (None, Some(worst)) => worst,
+        (None, None) => Loss::ApiServers,
     }
 }

@@ -28,8 +28,8 @@ pub(super) async fn begin(
     unit: &str,
     cluster: &str,
 ) -> Result<(), Error> {
-    let service = units::service(unit).await?;
-    let service = service.ok_or_else(|| Error::Homeless(format!("systemd knows no {unit}")))?;
+    let unknown = || Error::Homeless(format!("systemd knows no {unit}"));
+    let service = units::service(unit).await?.ok_or_else(unknown)?;
     if service.runs() && written(unit) {
         // Started by a run that was cut off before it could write that down.
         return Ok(());
@@ -56,7 +56,8 @@ pub(super) async fn begin(
     })
     .await?;
     units::reload().await?;
-    Ok(units::begin(unit).await?)
+    let known = units::enqueue(unit, Job::Start).await?;
+    known.then_some(()).ok_or_else(unknown)
 }
 
 /// Takes the drop-in away: the member's log is there, and its flags are not read any more.
