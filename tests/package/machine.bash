@@ -3,7 +3,6 @@
 # Needs tests/lab/lib/common.bash. It is without a network: what is installed is there.
 
 SYSTEM="$NODE-system"
-WEB=daemonset.kube-system.lab-web
 STATE=/var/lib/rekindle
 
 system() { NODE="$SYSTEM" "$LAB_SCRIPTS/system" "$@"; }
@@ -48,7 +47,7 @@ web_is() {
 checkpoint_sum() { on_machine sh -c "cd $STATE/checkpoints && tar --sort=name -c $WEB 2>/dev/null | sha256sum"; }
 checkpoint_is_whole() { [[ "$(checkpoint_sum)" == "$CHECKPOINT" ]]; }
 
-# A recorded checkpoint (tests/package/record) and the image of its pod, and little patience.
+# A recorded checkpoint (tests/lab/record-checkpoint) and the image of its pod, and little patience.
 give_checkpoint() {
     # It is to find the checkpoint when it starts, as if it had learnt it.
     on_machine systemctl stop rekindle.service 2>/dev/null
@@ -62,7 +61,7 @@ kubelet_deadline_seconds = 2
 [recovery]
 automatic = false
 TOML
-    on_machine tar -C "$STATE/checkpoints" -xp <"$LAB_REPOSITORY/tests/fixtures/package/checkpoint.tar"
+    on_machine tar -C "$STATE/checkpoints" -xp <"$LAB_REPOSITORY/tests/fixtures/checkpoint/checkpoint.tar"
     on_machine ctr -n k8s.io images import - <"$("$LAB_SCRIPTS/images")/busybox.tar" >/dev/null
 }
 

@@ -12,7 +12,7 @@ machine_make() {
     rm -f "$RUN"/{disk.qcow2,firmware.fd,data.tar}
     cp "${MACHINE_FIRMWARE/CODE/VARS}" "$RUN/firmware.fd"
     qemu-img create -q -f qcow2 -F raw -b "$1" "$RUN/disk.qcow2" 6G
-    tar --owner=0 --group=0 -cf "$RUN/data.tar" -C "$PWD/tests/image" checkpoint.tar inside.sh -C "$("$LAB_SCRIPTS/images")" busybox.tar
+    tar --owner=0 --group=0 -cf "$RUN/data.tar" -C "$PWD/tests/fixtures/checkpoint" checkpoint.tar -C "$PWD/tests/image" inside.sh -C "$("$LAB_SCRIPTS/images")" busybox.tar
 }
 
 # machine_start NAME   its verdict goes to NAME.verdict, its console to NAME.console.log

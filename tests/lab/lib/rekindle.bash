@@ -23,6 +23,10 @@ checkpoint_is() {
     [[ " $* " == *" $state "* ]]
 }
 
+# The web server of config/web.json: its checkpoint is whole, and its parent serves.
+WEB=daemonset.kube-system.lab-web
+web_is_learnt() { checkpoint_is "$WEB" inactive && [[ "$(checkpoint_field "$WEB" parent_state)" == serving ]]; }
+
 # checkpoints_are STATE   all three of the control plane
 checkpoints_are() {
     rekindle_status | jq -e --arg state "$1" --args '[.checkpoints[] | select(.state == $state) | .id] as $there
