@@ -44,6 +44,7 @@
 //! | what a recovery leaves | [`recovery::report`], the page is `core/recovery/page`; stale data: [`recovery::hygiene`] |
 //! | who hooks into recovery mode | `rekindle-recovery.target`, by `daemon/recovery/hooks.rs` |
 //! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
+//! | how the binary is linked, to be small in memory | `src/link/build.rs` |
 //! | people | [`cli`], [`api`] (socket), [`metrics`], [`systemd`] |
 //! | configuration | [`config`]; `config/keys.rs` declares each key once |
 //!
