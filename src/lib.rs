@@ -204,3 +204,4 @@ pub mod signals;
 pub mod start;
 pub mod store;
 pub mod systemd;
+pub mod yaml;

@@ -243,7 +243,7 @@ pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     let starts = step.view.parent == Some(Running::Starting) && checkpoint.down_since.is_some();
     // Whoever has the node finds nothing frozen.
     let free = step.hold.is_free();
-    let hold = free && ((released && step.copies.any_running()) || (holds_back && starts));
+    let hold = free && ((released && step.copies.holds_ports()) || (holds_back && starts));
     for container in &step.view.parent_tasks {
         let (id, container_id) = (step.id.clone(), container.id.clone());
         match (container.task, hold) {

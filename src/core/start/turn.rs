@@ -58,8 +58,13 @@ pub enum Action {
         /// SIGKILL.
         at_once: bool,
     },
-    /// Freeze a counterpart's container.
+    /// Freeze a counterpart's container before it finds its port taken.
     Pause {
+        /// containerd's id.
+        container: String,
+    },
+    /// Freeze one whose turn comes later: another one needs the processor.
+    Hold {
         /// containerd's id.
         container: String,
     },
