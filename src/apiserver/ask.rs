@@ -52,23 +52,18 @@ impl Reply {
     /// What a good answer holds.
     pub(super) fn object<T: DeserializeOwned>(&self) -> Result<T, Unseen> {
         let url = &self.url;
-        let error = if !self.is_success() {
-            FetchError::Status {
+        if !self.is_success() {
+            return Err(Unseen::from(&FetchError::Status {
                 url: fetch::error::shown(url),
                 status: self.status,
                 text: self.words(),
-            }
-        } else {
-            match serde_json::from_slice(&self.body) {
-                Ok(object) => return Ok(object),
-                // Says where, not what: a parser's message may repeat what it could not parse.
-                Err(error) => {
-                    let text = format!("not readable at column {}", error.column());
-                    FetchError::content(url, text)
-                }
-            }
-        };
-        Err(Unseen::from(&error))
+            }));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // Says where, not what: a parser's message may repeat what it could not parse.
+            let text = format!("not readable at column {}", error.column());
+            Unseen::from(&FetchError::content(url, text))
+        })
     }
 }
 

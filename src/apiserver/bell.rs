@@ -22,7 +22,6 @@ const RETRY: Duration = Duration::from_millis(500);
 impl Asker {
     /// Has `bell` rung for each change of the collection at `path`, and where its watch begins and
     /// ends, until the handle is dropped. `selector`: of fields, escaped for a query.
-    #[must_use]
     pub fn hang(&self, path: String, selector: String, bell: Arc<Notify>) -> AbortOnDropHandle<()> {
         let feed = Feed {
             access: Arc::clone(&self.access),

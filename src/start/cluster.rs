@@ -77,7 +77,7 @@ pub(super) fn spawn(
             bell,
         };
         for namespace in wanted.namespaces() {
-            memory.hang(&asker, pods_of(&namespace), String::new());
+            memory.hang(&asker, &pods_of(&namespace), "");
         }
         loop {
             let (said, wait) = match round(&asker, &wanted, &mut memory).await {
@@ -111,9 +111,9 @@ impl Wanted {
 
 impl Memory {
     /// Has a collection ring the bell; once.
-    fn hang(&mut self, asker: &Asker, path: String, selector: String) {
+    fn hang(&mut self, asker: &Asker, path: &str, selector: &str) {
         let bell = &self.bell;
-        let hang = || asker.hang(path.clone(), selector.clone(), Arc::clone(bell));
+        let hang = || asker.hang(path.to_owned(), selector.to_owned(), Arc::clone(bell));
         let key = format!("{path}?{selector}");
         self.bells.entry(key).or_insert_with(hang);
     }
@@ -151,7 +151,7 @@ async fn round(asker: &Asker, wanted: &Wanted, memory: &mut Memory) -> Result<Sa
     nodes.extend(bound.filter(|node| !node.is_empty() && *node != wanted.node));
     for node in nodes {
         let selector = format!("metadata.name%3D{}", escaped(&node));
-        memory.hang(asker, LEASES.to_owned(), selector);
+        memory.hang(asker, LEASES, &selector);
         let seen = look(asker, &node, memory).await?;
         said.cluster.nodes.insert(node, seen);
     }

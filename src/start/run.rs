@@ -91,9 +91,8 @@ pub async fn run(
             mut wake_at,
         } = decide(&observed, &journal, &orders, now);
         // Not written down first: they cannot wait for the disk, and whoever comes next thaws.
-        let (at_once, actions): (Vec<_>, Vec<_>) = actions
-            .into_iter()
-            .partition(|action| matches!(action, Action::Pause { .. } | Action::Resume { .. }));
+        let (at_once, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(Action::cannot_wait);
         for action in &at_once {
             if let Err(why) = executor.execute(action, &journal, &mut sources).await {
                 waits.push(why);

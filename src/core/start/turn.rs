@@ -82,6 +82,14 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Done before the journal is written: whoever comes after a kill sees and mends it.
+    #[must_use]
+    pub fn cannot_wait(&self) -> bool {
+        matches!(self, Self::Pause { .. } | Self::Resume { .. })
+    }
+}
+
 /// Why a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
