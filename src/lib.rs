@@ -29,7 +29,7 @@
 //! | how does a pod become a static pod? | [`core::manifest`] |
 //! | containerd | [`containerd`] (what runs, images, kill, exec) and [`engine`] (running pods ourselves) |
 //! | kubelet | [`kubelet`] (its list of pods) and [`manifests`] (its static pod directory) |
-//! | API server | [`apiserver`]: the pods of this node, their Secrets and ConfigMaps, by watch |
+//! | API server | [`apiserver`]: the pods of this node, their Secrets and ConfigMaps, by watch; single questions are an [`apiserver::ask::Asker`]'s |
 //! | disk | [`store`]: the one writer of files, the state, the revisions |
 //! | probes | [`probe`] |
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
@@ -205,3 +205,4 @@ pub mod signals;
 pub mod start;
 pub mod store;
 pub mod systemd;
+pub mod yaml;

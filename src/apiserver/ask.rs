@@ -1,9 +1,10 @@
 //! Single questions, for commands that do more than follow the pods of a node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Uri};
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
@@ -15,8 +16,8 @@ use crate::fetch::error::{FetchError, words};
 
 /// Asks one API server.
 pub struct Asker {
-    access: Access,
-    deadline: Duration,
+    pub(super) access: Arc<Access>,
+    pub(super) deadline: Duration,
 }
 
 impl std::fmt::Debug for Asker {
@@ -32,6 +33,7 @@ pub struct Reply {
     pub status: u16,
     /// Its body.
     pub body: Vec<u8>,
+    url: Uri,
 }
 
 impl Reply {
@@ -46,14 +48,38 @@ impl Reply {
     pub fn words(&self) -> String {
         words(&self.body)
     }
+
+    /// What a good answer holds.
+    pub(super) fn object<T: DeserializeOwned>(&self) -> Result<T, Unseen> {
+        let url = &self.url;
+        if !self.is_success() {
+            return Err(Unseen::from(&FetchError::Status {
+                url: fetch::error::shown(url),
+                status: self.status,
+                text: self.words(),
+            }));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // Says where, not what: a parser's message may repeat what it could not parse.
+            let text = format!("not readable at column {}", error.column());
+            Unseen::from(&FetchError::content(url, text))
+        })
+    }
 }
 
 impl Asker {
     /// Address and credentials of `kubeconfig`, which is read when there is something to ask.
+    /// `deadline` is for each question.
     #[must_use]
     pub fn new(kubeconfig: PathBuf, deadline: Duration) -> Self {
+        Self::at(kubeconfig, None, deadline)
+    }
+
+    /// The same; `server` is asked instead of the one that the kubeconfig names.
+    #[must_use]
+    pub fn at(kubeconfig: PathBuf, server: Option<String>, deadline: Duration) -> Self {
         Self {
-            access: Access::new(kubeconfig, None),
+            access: Arc::new(Access::new(kubeconfig, server)),
             deadline,
         }
     }
@@ -79,6 +105,7 @@ impl Asker {
         let means = self.access.means().await?;
         let mut request = means.request(path, body)?;
         *request.method_mut() = method;
+        let url = request.uri().clone();
         let answer = fetch::fetch(&means.client, request, self.deadline, LIST_LIMIT).await;
         let answer = answer.map_err(|error| Unseen::from(&error))?;
         let status = answer.head.status.as_u16();
@@ -88,6 +115,7 @@ impl Asker {
         Ok(Reply {
             status,
             body: answer.body,
+            url,
         })
     }
 
@@ -96,22 +124,10 @@ impl Asker {
     /// # Errors
     /// Where there is no answer, or none that can be used.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Unseen> {
-        let means = self.access.means().await?;
-        let url = means.request(path, None)?.uri().clone();
         let reply = self.send(Method::GET, path, None).await?;
-        if reply.status == 404 {
-            return Ok(None);
-        }
-        if !reply.is_success() {
-            return Err(Unseen::from(&FetchError::Status {
-                url: fetch::error::shown(&url),
-                status: reply.status,
-                text: reply.words(),
-            }));
-        }
-        match serde_json::from_slice(&reply.body) {
-            Ok(object) => Ok(Some(object)),
-            Err(error) => Err(Unseen::from(&FetchError::content(&url, error))),
+        match reply.status {
+            404 => Ok(None),
+            _ => reply.object().map(Some),
         }
     }
 }

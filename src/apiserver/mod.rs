@@ -11,6 +11,7 @@
 
 mod access;
 pub mod ask;
+mod bell;
 mod collect;
 pub mod door;
 mod feed;
@@ -31,7 +32,6 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::collect::Lister;
 use crate::core::id::{BadId, PodRef};
 use crate::core::manifest::gathered::Gathered;
 use crate::core::manifest::needs::{ObjectRef, TokenRef};

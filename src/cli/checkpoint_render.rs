@@ -12,6 +12,7 @@ use crate::core::manifest::needs::{Keys, Need, Needs, ObjectKind, ObjectRef, Tok
 use crate::core::manifest::needs::{all_containers, references};
 use crate::core::manifest::parent::checkpoint_id;
 use crate::core::manifest::render::{Outcome, render};
+use crate::yaml;
 
 /// How the result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +61,7 @@ pub fn render_pod_list(
         Format::Json => serde_json::to_string_pretty(&shown)
             .map(|text| text + "\n")
             .map_err(RenderError::Json),
-        Format::Yaml => {
-            let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-            serde_saphyr::to_string_with_options(&shown, options).map_err(RenderError::Yaml)
-        }
+        Format::Yaml => yaml::text(&shown).map_err(RenderError::Yaml),
     }
 }
 

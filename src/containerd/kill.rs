@@ -9,7 +9,6 @@ use super::calls::{KILL, TERM};
 use super::listing::{Listing, Record};
 use super::view::{KIND, POD_UID};
 use super::{Containerd, Error};
-use crate::core::observed::TaskState;
 
 /// How often a task whose shim goes is asked for again, 100 ms apart.
 const SHIM_ROUNDS: u32 = 50;
@@ -35,12 +34,12 @@ impl Containerd {
         let running: Vec<&str> = listing
             .iter()
             .filter(|(_, record)| record.label(KIND) != "sandbox" && of_sandbox(record))
-            .filter(|(_, record)| has_process(record))
+            .filter(|(_, record)| record.task.has_process())
             .map(|(id, _)| id.as_str())
             .collect();
         let grace = if at_once { Duration::ZERO } else { grace };
         try_join_all(running.iter().map(|id| self.end_task(namespace, id, grace))).await?;
-        if listing.get(sandbox_id).is_some_and(has_process) {
+        if (listing.get(sandbox_id)).is_some_and(|record| record.task.has_process()) {
             self.end_task(namespace, sandbox_id, Duration::ZERO).await?;
         }
         Ok(())
@@ -91,11 +90,4 @@ pub(crate) async fn past_shim<T, F: Future<Output = Result<T, Error>>>(
         }
     }
     ask().await
-}
-
-fn has_process(record: &Record) -> bool {
-    matches!(
-        record.task,
-        TaskState::Created | TaskState::Running | TaskState::Paused
-    )
 }

@@ -81,12 +81,11 @@ impl<'a> Copies<'a> {
         matches!(self.engine, Reading::Known(Some(_)))
     }
 
-    /// Whether a copy is known to hold tasks, and so ports.
-    pub(crate) fn any_running(&self) -> bool {
-        self.engine_left()
-            || self
-                .sandboxes
-                .is_some_and(|sandboxes| !sandboxes.is_empty())
+    /// Whether a copy is known to have a container with a process, and so ports. Its sandbox has
+    /// none: the parent need not wait until that has ended too.
+    pub(crate) fn holds_ports(&self) -> bool {
+        let holds = |sandboxes: &[&Sandbox]| sandboxes.iter().any(|it| it.has_process());
+        self.engine_left() || self.sandboxes.is_some_and(holds)
     }
 
     /// Has the kubelet run `revision`, and the engine nothing.

@@ -232,6 +232,10 @@ fn expected(id: &CheckpointId, observed: &Observed) -> bool {
 /// served and not ended since is left alone.
 pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
+    // A `start` thaws what it has frozen, and only what no copy of ours is beside can be its.
+    let not_ours = step.hold.freezes()
+        && checkpoint.held_since.is_none()
+        && checkpoint.phase == Phase::Inactive;
     let queues = step.wait_for.is_some() && !step.view.parent_tasks.is_empty();
     let holds_back = if queues {
         let since = *checkpoint.held_since.get_or_insert(step.now);
@@ -243,7 +247,7 @@ pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     let starts = step.view.parent == Some(Running::Starting) && checkpoint.down_since.is_some();
     // Whoever has the node finds nothing frozen.
     let free = step.hold.is_free();
-    let hold = free && ((released && step.copies.any_running()) || (holds_back && starts));
+    let hold = free && ((released && step.copies.holds_ports()) || (holds_back && starts));
     for container in &step.view.parent_tasks {
         let (id, container_id) = (step.id.clone(), container.id.clone());
         match (container.task, hold) {
@@ -251,7 +255,7 @@ pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
                 checkpoint: id,
                 container: container_id,
             }),
-            (TaskState::Paused, false) => step.actions.push(Action::ResumeParent {
+            (TaskState::Paused, false) if !not_ours => step.actions.push(Action::ResumeParent {
                 checkpoint: id,
                 container: container_id,
             }),

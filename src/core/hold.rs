@@ -7,6 +7,7 @@
 use super::action::Action;
 use super::copies::Stop;
 use super::observed::Observed;
+use super::operation::OperationSeen;
 use super::phase::Step;
 use super::reading::Reading;
 use super::stored::{Checkpoint, Phase};
@@ -26,6 +27,8 @@ pub(crate) enum Hold {
         by: &'static str,
         /// Our own copies are to go too.
         clears: bool,
+        /// A process works on it that freezes and thaws parents itself.
+        freezes: bool,
     },
     /// An operator holds it.
     Operator,
@@ -41,6 +44,7 @@ impl Hold {
             return Self::Held {
                 by: first.kind.word(),
                 clears: operations.seen.iter().all(|seen| seen.kind.clears()),
+                freezes: operations.seen.iter().any(OperationSeen::freezes),
             };
         }
         match &observed.hold {
@@ -52,6 +56,11 @@ impl Hold {
 
     pub(crate) fn is_free(&self) -> bool {
         *self == Self::Free
+    }
+
+    /// Somebody else freezes parents, and thaws them: what this loop has not frozen is left alone.
+    pub(crate) fn freezes(&self) -> bool {
+        matches!(self, Self::Held { freezes: true, .. })
     }
 
     /// Why nothing is begun; `None` where nothing holds.

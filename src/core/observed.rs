@@ -88,6 +88,29 @@ pub enum TaskState {
     Exited(u32),
 }
 
+impl TaskState {
+    /// There is a process, and with it what it holds.
+    #[must_use]
+    pub fn has_process(self) -> bool {
+        matches!(self, Self::Created | Self::Running | Self::Paused)
+    }
+}
+
+impl Sandbox {
+    /// A container of it has a process.
+    #[must_use]
+    pub fn has_process(&self) -> bool {
+        let mut containers = self.containers.iter();
+        containers.any(|container| container.task.has_process())
+    }
+
+    /// It has a task of its own, or a container of it has a process.
+    #[must_use]
+    pub fn has_task(&self) -> bool {
+        self.running || self.has_process()
+    }
+}
+
 /// The kubelet's list of pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KubeletView {

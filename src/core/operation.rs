@@ -112,6 +112,12 @@ impl OperationSeen {
         !matches!(self.state, OperationState::Running { .. })
     }
 
+    /// A process works on it that hands over, and freezes counterparts until their turn comes.
+    #[must_use]
+    pub fn freezes(&self) -> bool {
+        self.kind == OperationKind::Start && !self.is_left()
+    }
+
     /// Which operation, since when, and what ends it: one sentence.
     #[must_use]
     pub fn said(&self) -> String {

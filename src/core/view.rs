@@ -108,7 +108,7 @@ impl<'a> View<'a> {
         let copy = best(&is_copy);
         let copies = sandboxes.map(|all| {
             all.iter()
-                .filter(|sandbox| is_copy(sandbox) && has_task(sandbox))
+                .filter(|sandbox| is_copy(sandbox) && sandbox.has_task())
                 .collect()
         });
         Self {
@@ -154,33 +154,14 @@ fn opinion(listed: &[&PodSeen], observed: &Observed) -> ApiOpinion {
     }
 }
 
-fn has_task(sandbox: &Sandbox) -> bool {
-    let alive = |task| {
-        matches!(
-            task,
-            TaskState::Created | TaskState::Running | TaskState::Paused
-        )
-    };
-    sandbox.running
-        || sandbox
-            .containers
-            .iter()
-            .any(|container| alive(container.task))
-}
-
 /// What a sandbox does; `containers` are those that its pod is to have, where that is known.
 pub(crate) fn running(
     sandbox: &Sandbox,
     containers: Option<&[String]>,
     probes: &BTreeMap<PodRef, Probe>,
 ) -> Running {
-    let alive = |container: &&ContainerSeen| {
-        matches!(
-            container.task,
-            TaskState::Created | TaskState::Running | TaskState::Paused
-        )
-    };
-    if !has_task(sandbox) {
+    let alive = |container: &&ContainerSeen| container.task.has_process();
+    if !sandbox.has_task() {
         return Running::Absent;
     }
     let names: BTreeSet<&str> = sandbox

@@ -7,6 +7,8 @@ use secrecy::SecretSlice;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::yaml;
+
 /// Largest configuration that is read, in bytes.
 const LIMIT: usize = 1 << 20;
 
@@ -165,9 +167,9 @@ impl EncryptionConfiguration {
         if text.len() > LIMIT {
             return Err(Unreadable::TooLarge);
         }
-        let text = std::str::from_utf8(text).map_err(|_| Unreadable::Form)?;
+        let document = yaml::document(text).ok_or(Unreadable::Form)?;
         // The parser's message may repeat what it could not parse.
-        let document: Document = serde_saphyr::from_str(text).map_err(|_| Unreadable::Form)?;
+        let document: Document = serde_json::from_value(document).map_err(|_| Unreadable::Form)?;
         match (document.api_version.as_str(), document.kind.as_str()) {
             ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
             | ("v1", "EncryptionConfig") => {}

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::fetch::files::read;
+use crate::yaml;
 
 /// Fields that name a file, and those that hold the same themselves.
 /// Source: Kubernetes 1.20 `client-go/tools/clientcmd/api/v1/types.go`.
@@ -83,9 +84,7 @@ pub fn load(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
         path: path.to_owned(),
     };
     let bytes = get(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| not_one())?;
-    // The reader's own words may repeat what it could not read.
-    let mut document: Value = serde_saphyr::from_str(text).map_err(|_| not_one())?;
+    let mut document = yaml::document(&bytes).ok_or_else(not_one)?;
     if !document.get("clusters").is_some_and(Value::is_array) {
         return Err(not_one());
     }
@@ -123,9 +122,8 @@ pub fn load(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     }
     let server = server(&document);
     let bytes = if moved {
-        serde_saphyr::to_string(&document)
-            .map_err(|_| not_one())?
-            .into_bytes()
+        let text = yaml::text(&document).map_err(|_| not_one())?;
+        text.into_bytes()
     } else {
         bytes
     };

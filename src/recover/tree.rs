@@ -20,6 +20,7 @@ use crate::failpoints::hit;
 use crate::store::dir::{Dir, ReadError};
 use crate::store::durable::{self, Attributes, DurableError, Tree, TreeDir, TreeFile};
 use crate::store::lock::{self, LockError};
+use crate::yaml;
 
 /// Where the given kubeconfig goes.
 pub const KUBECONFIG: &str = "auth/kubeconfig";
@@ -97,13 +98,10 @@ pub fn assets(plan: &Plan) -> Result<Vec<Asset>, TreeError> {
     let mut all = Vec::new();
     for planned in &plan.pods {
         let name = planned.pod.metadata.name.clone().unwrap_or_default();
-        // A YAML 1.1 reader, such as the kubelet's, reads this the same way.
-        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        let text = serde_saphyr::to_string_with_options(&planned.pod, options);
-        match text {
+        match yaml::text(&planned.pod) {
             Ok(text) => all.push(Asset {
                 path: format!("{MANIFESTS}/{name}.yaml"),
-                bytes: (text.trim_end().to_owned() + "\n").into_bytes(),
+                bytes: text.into_bytes(),
             }),
             Err(source) => return Err(TreeError::Yaml { name, source }),
         }

@@ -75,6 +75,9 @@ pub enum StartError {
     /// The tree's kubeconfig.
     #[error("auth/kubeconfig cannot be used: {0}")]
     Kubeconfig(String),
+    /// Certificates without which nothing can be asked.
+    #[error("the asset tree's certificates do not hold: {}", .0.join("; "))]
+    Certificates(Vec<String>),
     /// A manifest of the same name stands in the static pod directory.
     #[error("{} exists and is not of this start", .0.display())]
     InTheWay(PathBuf),
@@ -113,6 +116,10 @@ impl StartError {
             Self::Kubeconfig(_) => {
                 "put an administrator's kubeconfig there, with its keys in it".to_owned()
             }
+            Self::Certificates(_) => "nothing was changed; `rekindle recover \
+                 --reissue-certificates` has them issued anew where the key of their authority is \
+                 found; or put new ones into the tree. Is this host's clock right?"
+                .to_owned(),
             Self::InTheWay(path) | Self::Place(PlaceError::InTheWay { path }) => format!(
                 "nothing was changed; if it is a leftover, move it away: mv {0} /root/",
                 path.display()
@@ -284,10 +291,10 @@ async fn check(
         return Err(StartError::Kubeconfig(unseen.detail));
     }
     let mut notes = Vec::new();
-    if serving::ask(&asker)
-        .await
-        .is_ok_and(|answer| answer.is_ok())
-    {
+    let answer = serving::ask(&asker).await;
+    let (needed, others) = tree.out_of_date(clock::wall());
+    if answer.is_ok_and(|answer| answer.is_ok()) {
+        notes.extend(needed);
         for component in journal.components.iter_mut().filter(|it| it.api) {
             component.state = State::HandedOver { lost: None };
             notes.push(format!(
@@ -295,7 +302,10 @@ async fn check(
                 component.name
             ));
         }
+    } else if !needed.is_empty() {
+        return Err(StartError::Certificates(needed));
     }
+    notes.extend(others);
     for component in &journal.components {
         if component.counterpart.is_none() {
             notes.push(format!(

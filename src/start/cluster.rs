@@ -1,5 +1,6 @@
-//! What the API server says of the required pods and of the nodes they are bound to: listed every
-//! few seconds by one task, which also remembers for how long it has seen what it sees.
+//! What the API server says of the required pods and of the nodes they are bound to: listed by one
+//! task when a watch says that something has changed, and now and then without being told. It also
+//! remembers since when it has seen what it sees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,25 +9,33 @@ use std::time::Duration;
 use k8s_openapi::List;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::apiserver::ask::{Asker, escaped};
 use crate::core::id::PodRef;
 use crate::core::reading::{Reading, Unseen};
 use crate::core::start::observed::{Bound, Cluster, Node};
+use crate::core::start::required::Required;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 
-/// Between two rounds.
-const PERIOD: Duration = Duration::from_secs(1);
+/// A round at least this often: no reliance on events alone.
+const PERIOD: Duration = Duration::from_secs(10);
+/// After a round without an answer.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between two rounds, however much changes.
+const BREATH: Duration = Duration::from_millis(200);
+/// Where the kubelets' leases are. Source: Kubernetes 1.20 `pkg/apis/core`, `NamespaceNodeLease`.
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 /// Annotation of a static pod's mirror. Source: kubelet 1.20 `pkg/kubelet/types/pod_update.go`.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    pub(super) namespaces: BTreeSet<String>,
+    pub(super) required: Vec<Required>,
     pub(super) node: String,
     pub(super) forget: Vec<String>,
 }
@@ -38,10 +47,11 @@ pub(super) struct Said {
     pub(super) specs: BTreeMap<PodRef, Arc<Pod>>,
 }
 
-#[derive(Default)]
 struct Memory {
     ready_since: BTreeMap<PodRef, Moment>,
     leases: BTreeMap<String, Watched>,
+    bell: Arc<Notify>,
+    bells: BTreeMap<String, AbortOnDropHandle<()>>,
 }
 
 struct Watched {
@@ -51,36 +61,78 @@ struct Watched {
     since: Moment,
 }
 
-/// Starts listing; ends with `shutdown`.
+/// Starts listing, also whenever `bell` is rung; ends with `shutdown`.
 pub(super) fn spawn(
     asker: Arc<Asker>,
     wanted: Wanted,
+    bell: Arc<Notify>,
     shutdown: &CancellationToken,
 ) -> watch::Receiver<Reading<Said>> {
     let (sender, receiver) = watch::channel(Reading::not_asked());
     let rounds = async move {
-        let mut memory = Memory::default();
+        let mut memory = Memory {
+            ready_since: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            bells: BTreeMap::new(),
+            bell,
+        };
+        for namespace in wanted.namespaces() {
+            memory.hang(&asker, &pods_of(&namespace), "");
+        }
         loop {
-            let said = match round(&asker, &wanted, &mut memory).await {
-                Ok(said) => Reading::Known(said),
-                Err(unseen) => Reading::Unknown(unseen),
+            let (said, wait) = match round(&asker, &wanted, &mut memory).await {
+                Ok(said) => (Reading::Known(said), PERIOD),
+                Err(unseen) => {
+                    // No kubelet could report meanwhile: who was silent is watched anew.
+                    memory.leases.retain(|_, watched| watched.renewed);
+                    (Reading::Unknown(unseen), RETRY)
+                }
             };
-            if sender.send(said).is_err() {
-                return;
-            }
-            tokio::time::sleep(PERIOD).await;
+            sender.send_if_modified(|seen| {
+                let news = *seen != said;
+                *seen = said;
+                news
+            });
+            tokio::time::sleep(BREATH).await;
+            // That nothing rings is no reason not to look.
+            let _silent = tokio::time::timeout(wait, memory.bell.notified()).await;
         }
     };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(rounds));
     receiver
 }
 
+impl Wanted {
+    fn namespaces(&self) -> BTreeSet<String> {
+        let required = self.required.iter();
+        required.map(|it| it.namespace.clone()).collect()
+    }
+}
+
+impl Memory {
+    /// Has a collection ring the bell; once.
+    fn hang(&mut self, asker: &Asker, path: &str, selector: &str) {
+        let bell = &self.bell;
+        let hang = || asker.hang(path.to_owned(), selector.to_owned(), Arc::clone(bell));
+        let key = format!("{path}?{selector}");
+        self.bells.entry(key).or_insert_with(hang);
+    }
+}
+
+fn pods_of(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{}/pods", escaped(namespace))
+}
+
 async fn round(asker: &Asker, wanted: &Wanted, memory: &mut Memory) -> Result<Said, Unseen> {
     let mut said = Said::default();
     let mut nodes: BTreeSet<String> = wanted.forget.iter().cloned().collect();
-    for namespace in &wanted.namespaces {
-        let path = format!("/api/v1/namespaces/{}/pods", escaped(namespace));
-        take(asker.find(&path).await?, wanted, memory, &mut said);
+    for namespace in wanted.namespaces() {
+        take(
+            asker.find(&pods_of(&namespace)).await?,
+            wanted,
+            memory,
+            &mut said,
+        );
     }
     for node in &wanted.forget {
         let selector = format!("spec.nodeName%3D{}", escaped(node));
@@ -89,9 +141,17 @@ async fn round(asker: &Asker, wanted: &Wanted, memory: &mut Memory) -> Result<Sa
     }
     let seen: BTreeSet<PodRef> = said.cluster.pods.iter().map(|it| it.pod.clone()).collect();
     memory.ready_since.retain(|pod, _| seen.contains(pod));
-    let bound = said.cluster.pods.iter().map(|bound| bound.node.clone());
+    // Not of every pod there: one of a DaemonSet is on each node of the cluster.
+    let names = |bound: &&Bound| {
+        let mut required = wanted.required.iter();
+        required.any(|it| it.names(&bound.pod.namespace, &bound.pod.name))
+    };
+    let bound = said.cluster.pods.iter().filter(names);
+    let bound = bound.map(|bound| bound.node.clone());
     nodes.extend(bound.filter(|node| !node.is_empty() && *node != wanted.node));
     for node in nodes {
+        let selector = format!("metadata.name%3D{}", escaped(&node));
+        memory.hang(asker, LEASES, &selector);
         let seen = look(asker, &node, memory).await?;
         said.cluster.nodes.insert(node, seen);
     }
@@ -124,9 +184,9 @@ fn bound(pod: &Pod, now: Moment, memory: &mut Memory) -> Bound {
         let mut conditions = status.conditions.iter().flatten();
         conditions.any(|it| it.type_ == "Ready" && it.status == "True")
     });
-    let ready_for = if ready {
-        let since = memory.ready_since.entry(reference.clone()).or_insert(now);
-        Some(now.since(*since))
+    let ready_since = if ready {
+        let since = memory.ready_since.entry(reference.clone());
+        Some(*since.or_insert(now))
     } else {
         memory.ready_since.remove(&reference);
         None
@@ -136,7 +196,7 @@ fn bound(pod: &Pod, now: Moment, memory: &mut Memory) -> Bound {
     Bound {
         pod: reference,
         node: node.unwrap_or_default(),
-        ready_for,
+        ready_since,
         mirror: annotations.is_some_and(|all| all.contains_key(MIRROR)),
         ends: meta.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
     }
@@ -146,10 +206,7 @@ async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Un
     let node: Option<ApiNode> = asker
         .find(&format!("/api/v1/nodes/{}", escaped(name)))
         .await?;
-    let lease = format!(
-        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}",
-        escaped(name)
-    );
+    let lease = format!("{LEASES}/{}", escaped(name));
     let lease: Option<Lease> = asker.find(&lease).await?;
     let renewed = lease
         .and_then(|lease| lease.spec?.renew_time)
@@ -165,7 +222,7 @@ async fn look(asker: &Asker, name: &str, memory: &mut Memory) -> Result<Node, Un
     Ok(Node {
         exists: node.is_some(),
         renewed: watched.renewed,
-        watched: now.since(watched.since),
+        watched_since: watched.since,
         last: renewed,
     })
 }

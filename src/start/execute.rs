@@ -1,7 +1,7 @@
 //! Carries out the actions of a decision. No decisions here: the next one sees what became of it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -33,6 +33,8 @@ pub(super) struct Executor {
     pub(super) lines: UnboundedSender<String>,
     /// Sandboxes that are being killed: each event of containerd asks for it again.
     pub(super) killing: Arc<Mutex<BTreeSet<String>>>,
+    /// Containers that this process has frozen and not thawed; containerd's word may come later.
+    pub(super) frozen: Mutex<BTreeSet<String>>,
 }
 
 impl Executor {
@@ -89,20 +91,25 @@ impl Executor {
                 let stopped = sources.engine().stop(&key, *at_once).await;
                 stopped.map_err(|error| chain(&error))
             }
-            Action::Pause { container } => {
+            Action::Pause { container } | Action::Hold { container } => {
+                self.frozen().insert(container.clone());
                 let paused = sources.containerd.pause(container).await;
                 paused.map_err(|error| chain(&error))
             }
             Action::Resume { container } => {
                 let resumed = sources.containerd.resume(container).await;
-                resumed.map_err(|error| chain(&error))
+                resumed.map_err(|error| chain(&error))?;
+                self.frozen().remove(container);
+                Ok(())
             }
             Action::CreateObjects => {
                 self.create_objects(journal, sources);
                 Ok(())
             }
             Action::ForgetNode { node } => {
-                cluster::forget(&sources.asker, node).await?;
+                let forgotten = cluster::forget(&sources.asker, node).await;
+                sources.look_again.notify_one();
+                forgotten?;
                 let line = format!("node {node} and the pods bound to it are deleted");
                 let _gone = self.lines.send(line);
                 Ok(())
@@ -119,6 +126,17 @@ impl Executor {
             work(&places, &tree).map_err(|error| chain(&error))
         });
         done.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn frozen(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What thaws everything that this process has frozen.
+    pub(super) fn thawing(&self) -> Vec<Action> {
+        let frozen = self.frozen().clone();
+        let resume = |container| Action::Resume { container };
+        frozen.into_iter().map(resume).collect()
     }
 
     /// Not waited for: the counterpart may have to be frozen before it has ended.

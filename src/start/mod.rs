@@ -16,7 +16,6 @@ mod serving;
 pub mod tree;
 mod watching;
 mod why;
-pub(crate) mod yaml;
 
 pub use begin::{Options, StartError};
 pub use report::{Outcome, Report};

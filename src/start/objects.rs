@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::yaml;
 use crate::apiserver::ask::{Asker, escaped};
 use crate::core::start::observed::ObjectsSeen;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::store::dir::{Dir, ReadError};
+use crate::yaml;
 
 /// Largest file, bytes.
 const FILE_LIMIT: u64 = 8 << 20;

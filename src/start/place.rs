@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::tree::{Tree, TreePod};
-use super::yaml;
 use crate::core::reading::{Reading, Unseen, UnseenKind, chain};
 use crate::core::start::journal::{Component, Journal};
 use crate::core::start::observed::{Placed, Standing};
 use crate::failpoints::hit;
 use crate::store::dir::{Dir, ReadError};
 use crate::store::durable::{self, Attributes, DurableError, TreeDir, TreeFile};
+use crate::yaml;
 
 /// Where the static pods of `recover` look for their keys.
 /// Source: the predecessor's `pkg/asset` and its `start`.

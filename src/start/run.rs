@@ -76,6 +76,7 @@ pub async fn run(
         places: places.clone(),
         lines,
         killing: Arc::new(Mutex::new(BTreeSet::new())),
+        frozen: Mutex::new(BTreeSet::new()),
     };
     let mut forgetting: BTreeMap<String, Moment> = BTreeMap::new();
     let mut telling = Telling::default();
@@ -89,11 +90,10 @@ pub async fn run(
             ended,
             mut wake_at,
         } = decide(&observed, &journal, &orders, now);
-        // Not written down first: it cannot wait for the disk, and whoever comes next thaws.
-        let (pauses, actions): (Vec<_>, Vec<_>) = actions
-            .into_iter()
-            .partition(|action| matches!(action, Action::Pause { .. }));
-        for action in &pauses {
+        // Not written down first: they cannot wait for the disk, and whoever comes next thaws.
+        let (at_once, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(Action::cannot_wait);
+        for action in &at_once {
             if let Err(why) = executor.execute(action, &journal, &mut sources).await {
                 waits.push(why);
             }
@@ -155,7 +155,8 @@ async fn thaw(
     executor: &Executor,
 ) {
     let observed = sources.observe(boot_id, journal, &executor.places).await;
-    for action in crate::core::start::component::thawing(&observed, journal, &orders.node) {
+    let seen = crate::core::start::component::thawing(&observed, journal, &orders.node);
+    for action in seen.into_iter().chain(executor.thawing()) {
         // A container that has ended needs no thaw; the next run tries again.
         let _ = executor.execute(&action, journal, sources).await;
     }

@@ -33,9 +33,12 @@ pub(super) fn spawn(asker: Arc<Asker>, shutdown: &CancellationToken) -> watch::R
                 Err(unseen) => Reading::Unknown(unseen),
             };
             let serves = matches!(answer, Reading::Known(Ok(())));
-            if sender.send(ApiSeen { asked, answer }).is_err() {
-                return;
-            }
+            sender.send_if_modified(|seen| {
+                // That it does not serve either now is no news: nobody is woken ten times a second.
+                let news = serves || seen.answer != answer;
+                *seen = ApiSeen { asked, answer };
+                news
+            });
             tokio::time::sleep(if serves { STEADY } else { EAGER }).await;
         }
     };

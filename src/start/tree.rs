@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-use super::yaml;
 use crate::core::manifest::needs::all_containers;
 use crate::core::start::journal::{Component, State};
 use crate::core::start::required::Required;
+use crate::recover::certificates::out_of_date;
 use crate::store::dir::{Dir, ReadError};
+use crate::yaml;
 
 /// Largest file that is read, bytes: what etcd stores of one object, and room.
 const FILE_LIMIT: u64 = 4 << 20;
@@ -17,6 +19,13 @@ const FILE_LIMIT: u64 = 4 << 20;
 const FILES: usize = 1000;
 /// Deepest directory below `tls`.
 const DEPTH: usize = 8;
+/// Flags of a kube-apiserver that name certificates without which it serves nobody.
+const NEEDED: [&str; 4] = [
+    "--tls-cert-file",
+    "--client-ca-file",
+    "--etcd-certfile",
+    "--etcd-cafile",
+];
 /// In front of the name of a temporary pod's counterpart, as `recover` writes it.
 const BOOTSTRAP: &str = "bootstrap-";
 
@@ -209,6 +218,31 @@ fn pod(dir: &Dir, file: String) -> Result<TreePod, TreeError> {
     })
 }
 
+impl Tree {
+    /// What is wrong with the dates of its certificates, in sentences: of those without which no
+    /// API server can serve or be asked, and of others.
+    #[must_use]
+    pub fn out_of_date(&self, now: Timestamp) -> (Vec<String>, Vec<String>) {
+        let servers = self.pods.iter().filter(|pod| pod.is_api_server());
+        let needed: Vec<&str> = servers
+            .flat_map(|pod| NEEDED.iter().filter_map(|flag| pod.flag(flag)))
+            .filter_map(|path| path.rsplit('/').next())
+            .collect();
+        let (mut broken, mut others) = (Vec::new(), Vec::new());
+        for (path, bytes) in &self.tls {
+            let said = out_of_date(&format!("tls/{path}"), bytes, now);
+            let name = path.rsplit('/').next().unwrap_or_default();
+            if needed.contains(&name) {
+                broken.extend(said);
+            } else {
+                others.extend(said);
+            }
+        }
+        broken.extend(out_of_date("auth/kubeconfig", &self.kubeconfig, now));
+        (broken, others)
+    }
+}
+
 impl TreePod {
     /// It runs a kube-apiserver.
     #[must_use]
@@ -264,6 +298,7 @@ impl TreePod {
             activation: 0,
             failures: 0,
             not_before: None,
+            held_since: None,
             state: State::Temporary,
         }
     }

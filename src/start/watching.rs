@@ -1,6 +1,6 @@
 //! What a start sees: the adapters' sources, composed into one observation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ const OURS: &str = "start";
 pub(super) struct Sources {
     pub(super) containerd: Containerd,
     pub(super) asker: Arc<Asker>,
+    /// Has the API server asked for pods and nodes again.
+    pub(super) look_again: Arc<Notify>,
     pub(super) objects: watch::Sender<ObjectsSeen>,
     engine: Option<EngineHandle>,
     settings: Settings,
@@ -86,13 +88,8 @@ impl Sources {
         tokio::spawn(serve_exec(containerd.clone(), requests));
         let kubeconfig = tree.dir.join("auth/kubeconfig");
         let asker = Arc::new(Asker::new(kubeconfig, API_DEADLINE));
-        let namespaces: BTreeSet<String> = journal
-            .required
-            .iter()
-            .map(|required| required.namespace.clone())
-            .collect();
         let wanted = Wanted {
-            namespaces,
+            required: journal.required.clone(),
             node: settings.node.name.clone(),
             forget: forget.to_vec(),
         };
@@ -117,12 +114,19 @@ impl Sources {
         let kubelet = kubelet::spawn(kubelet_config(settings), nudge, shutdown.clone());
         let (no_engine, engine_view) = watch::channel(Reading::Known(EngineView::default()));
         let (objects, objects_seen) = watch::channel(ObjectsSeen::Idle);
+        let look_again = Arc::new(Notify::new());
         Self {
             why: looker.spawn(runtime.clone(), shutdown),
             api: serving::spawn(Arc::clone(&asker), shutdown),
-            cluster: cluster::spawn(Arc::clone(&asker), wanted, shutdown),
+            cluster: cluster::spawn(
+                Arc::clone(&asker),
+                wanted,
+                Arc::clone(&look_again),
+                shutdown,
+            ),
             containerd,
             asker,
+            look_again,
             objects,
             engine: None,
             settings: settings.clone(),

@@ -174,6 +174,20 @@ fn a_release_is_completed_and_nobody_stays_frozen() {
 }
 
 #[test]
+fn what_a_start_has_frozen_is_left_to_it_while_it_runs() {
+    let running = operation(OperationKind::Start, OperationState::Running { pid: 7 });
+    let cut_off = operation(OperationKind::Start, OperationState::Unfinished);
+    for (held, thaws) in [(running, false), (cut_off, true), (free(), true)] {
+        let mut world = World::learned(&[API]);
+        world.run_pod(&pod(&parent_name(API)), None, TaskState::Paused);
+        world.observed.operations = held;
+        world.turns(20);
+        let thawed = |(_, action): &(u64, Action)| matches!(action, Action::ResumeParent { .. });
+        assert_eq!(world.done.iter().any(thawed), thaws, "{:?}", world.done);
+    }
+}
+
+#[test]
 fn a_cleanup_has_the_daemon_stop_its_own_copies() {
     for state in [OperationState::Running { pid: 7 }, OperationState::Holding] {
         let mut world = active(API);

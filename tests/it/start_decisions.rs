@@ -1,11 +1,11 @@
 //! `start`: what it does next, by tables.
 
-use std::time::Duration;
-
 use rekindle::core::observed::TaskState;
+use rekindle::core::reading::Reading;
+use rekindle::core::start::decide::decide;
 use rekindle::core::start::evidence::evidence;
 use rekindle::core::start::journal::{Phase, State};
-use rekindle::core::start::observed::{Node, Standing};
+use rekindle::core::start::observed::{Node, Observed, Standing};
 use rekindle::core::start::required::Required;
 use rekindle::core::start::turn::{Action, Ended};
 use rekindle::core::stored::Engine;
@@ -44,27 +44,28 @@ fn r09_phases_from_before_the_disaster_count_for_nothing() {
     for name in NAMES {
         world.bound.push(bound(name, "old-master"));
     }
-    let node = |exists, renewed, watched| Node {
+    world.until("serving", |world| world.at(Phase::HandingOver));
+    let since = |watched| world.ago(watched);
+    let node = |exists, renewed, watched_since| Node {
         exists,
         renewed,
-        watched: Duration::from_secs(watched),
+        watched_since,
         last: Some("2026-11-20T10:00:00Z".to_owned()),
     };
-    world.until("serving", |world| world.at(Phase::HandingOver));
     let stale = [
         (
             "a node that does not exist",
-            node(false, false, 60),
+            node(false, false, since(60)),
             "does not exist",
         ),
         (
             "a node that is silent",
-            node(true, false, 60),
+            node(true, false, since(60)),
             "has not reported since 2026-11-20",
         ),
         (
             "a node just looked at",
-            node(true, false, 1),
+            node(true, false, since(1)),
             "has not reported since 2026-11-20",
         ),
     ];
@@ -85,9 +86,10 @@ fn r09_phases_from_before_the_disaster_count_for_nothing() {
     // A kubelet that lives says the same: that counts, once it has been seen for a while.
     world
         .nodes
-        .insert("old-master".to_owned(), node(true, true, 60));
+        .insert("old-master".to_owned(), node(true, true, world.ago(60)));
+    let since = world.ago(5);
     for bound in &mut world.bound {
-        bound.ready_for = Some(Duration::from_secs(5));
+        bound.ready_since = Some(since);
     }
     world.turn();
     assert!(
@@ -97,8 +99,9 @@ fn r09_phases_from_before_the_disaster_count_for_nothing() {
             .iter()
             .all(|it| it.state == State::Temporary)
     );
+    let since = world.ago(30);
     for bound in &mut world.bound {
-        bound.ready_for = Some(Duration::from_secs(30));
+        bound.ready_since = Some(since);
     }
     world.turn();
     assert!(matches!(
@@ -126,6 +129,7 @@ fn r09_a_pod_bound_here_counts_only_when_it_runs_and_serves_here() {
             &world.observed(),
             &world.journal,
             NODE,
+            Moment(world.now),
         );
         assert_eq!(found.met, met, "{parent:?}: {}", found.text);
         assert!(found.text.contains(said), "{parent:?}: {}", found.text);
@@ -152,6 +156,62 @@ fn the_api_server_is_handed_over_alone_and_first() {
         "{:?}",
         decision.actions
     );
+}
+
+#[test]
+fn counterparts_that_start_meanwhile_are_held_back_while_the_api_server_is_handed_over() {
+    let mut world = World::new().with_stale_pods();
+    world.until("serving", |world| world.at(Phase::HandingOver));
+    // All three are started by the kubelet at the same moment.
+    world.parents = [Parent::Starting; 3];
+    let decision = world.turn();
+    let place = |wanted: &dyn Fn(&Action) -> bool| decision.actions.iter().position(wanted);
+    let pause = place(&|action| matches!(action, Action::Pause { .. })).unwrap();
+    let kill = place(&|action| matches!(action, Action::Kill { .. })).unwrap();
+    let hold = place(&|action| matches!(action, Action::Hold { .. })).unwrap();
+    assert!(pause < kill && kill < hold, "{:?}", decision.actions);
+    assert_eq!(world.parents, [Parent::Frozen; 3]);
+    world.turn();
+    assert_eq!(
+        world.parents,
+        [Parent::Starting, Parent::Frozen, Parent::Frozen],
+        "it has the port, and the processor for itself"
+    );
+    // One that does not come holds nobody back for long.
+    for _ in 0..19 {
+        world.now += 500;
+        world.turn();
+        assert_eq!(world.parents[1..], [Parent::Frozen; 2]);
+    }
+    world.now += 1000;
+    world.turn();
+    assert_eq!(world.parents, [Parent::Starting; 3]);
+}
+
+#[test]
+fn the_port_is_free_when_the_container_has_ended_whatever_its_sandbox_does() {
+    let mut world = World::new().with_stale_pods();
+    world.until("handing over", |world| {
+        matches!(world.state(0), State::HandingOver { .. })
+    });
+    world.temporary[0] = true;
+    let mut observed = world.observed();
+    let Reading::Known(runtime) = &mut observed.runtime else {
+        unreachable!()
+    };
+    let name = format!("bootstrap-kube-apiserver-{NODE}");
+    let mut sandboxes = runtime.sandboxes.iter_mut();
+    let temporary = sandboxes.find(|it| it.pod.name == name).unwrap();
+    let decides = |observed: &Observed| {
+        let now = Moment(world.now);
+        let decision = decide(observed, &world.journal, &world.orders, now);
+        let resumes = |action: &Action| matches!(action, Action::Resume { .. });
+        decision.actions.iter().any(resumes)
+    };
+    assert!(temporary.running);
+    temporary.containers[0].task = TaskState::Exited(137);
+    assert!(decides(&observed), "only its sandbox is left");
+    assert!(!decides(&world.observed()), "it has the port");
 }
 
 #[test]

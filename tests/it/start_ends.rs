@@ -125,28 +125,31 @@ fn objects_that_cannot_be_created_end_a_strict_start_only() {
 
 #[test]
 fn r10_a_node_is_forgotten_only_when_it_is_silent() {
-    let node = |renewed, watched| Node {
+    let node = |world: &World, renewed, watched| Node {
         exists: true,
         renewed,
-        watched: Duration::from_secs(watched),
+        watched_since: world.ago(watched),
         last: None,
     };
     let forgets = |action: &Action| matches!(action, Action::ForgetNode { .. });
     let mut world = World::new();
     world.bound.push(bound("kube-scheduler", "old"));
     world.orders.forget = vec!["old".to_owned()];
-    world.nodes.insert("old".to_owned(), node(false, 5));
+    let seen = node(&world, false, 5);
+    world.nodes.insert("old".to_owned(), seen);
     world.until("serving", |world| world.at(Phase::HandingOver));
     let decision = world.decide();
     assert!(
         !decision.actions.iter().any(forgets),
         "not watched for long enough"
     );
-    world.nodes.insert("old".to_owned(), node(true, 100));
+    let seen = node(&world, true, 100);
+    world.nodes.insert("old".to_owned(), seen);
     let decision = world.decide();
     assert!(!decision.actions.iter().any(forgets));
     assert!(matches!(decision.ended, Some(Ended::Failed { ref why }) if why.contains("reports")));
-    world.nodes.insert("old".to_owned(), node(false, 41));
+    let seen = node(&world, false, 41);
+    world.nodes.insert("old".to_owned(), seen);
     let decision = world.turn();
     assert!(decision.actions.iter().any(forgets));
     world.turn();

@@ -3,12 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rcgen::DnType;
 use rekindle::core::reading::Reading;
 use rekindle::core::start::journal::{Component, Journal};
 use rekindle::core::start::observed::{Placed, Standing};
 use rekindle::start::place::{PlaceError, Places};
 use rekindle::start::tree::{self, Tree, TreeError};
 
+use crate::recover_samples::{NOW, Pki};
 use crate::start_world::{World, required};
 
 const API: &str = "bootstrap-kube-apiserver.yaml";
@@ -169,6 +171,32 @@ fn a_tree_that_is_none_is_refused_with_what_is_missing() {
     }
     let error = tree::read(Path::new("/nowhere")).unwrap_err();
     assert!(matches!(error, TreeError::Read(_)));
+}
+
+#[test]
+fn r11_certificates_that_do_not_hold_are_told_apart_by_who_needs_them() {
+    let dir = tempfile::tempdir().unwrap();
+    Node::new(dir.path());
+    let tree = dir.path().join("tree");
+    let flag = "--tls-cert-file=/etc/kubernetes/secrets/apiserver.crt";
+    let pod = POD.replace("[kube-apiserver,", &format!("[kube-apiserver, {flag},"));
+    write(&tree.join("bootstrap-manifests").join(API), &pod);
+    let (pki, past) = (Pki::new(NOW), (2020, 2021));
+    let (server, _) = pki.leaf(&[(DnType::CommonName, "kube-apiserver")], &[], past);
+    let kubeconfig = |user, years| pki.kubeconfig(user, "https://127.0.0.1:6443", years);
+    let api = "tls/secrets/kube-apiserver/apiserver.crt";
+    let kcm = "tls/secrets/kube-controller-manager/kcm.kubeconfig";
+    write(&tree.join(api), &server);
+    write(&tree.join(kcm), &kubeconfig("kcm", past));
+    write(&tree.join("auth/kubeconfig"), &kubeconfig("admin", NOW));
+    let told = || {
+        let now = "2030-06-01T00:00:00Z".parse().unwrap();
+        tree::read(&tree).unwrap().out_of_date(now)
+    };
+    let expired = |path: &str| format!("{path} expired on 2021-01-01");
+    assert_eq!(told(), (vec![expired(api)], vec![expired(kcm)]));
+    write(&tree.join("auth/kubeconfig"), &kubeconfig("admin", past));
+    assert_eq!(told().0, [expired(api), expired("auth/kubeconfig")]);
 }
 
 #[test]

@@ -76,6 +76,14 @@ fn check(before: &World, decision: &Decision, served: &mut [bool; 3]) {
                 assert!(journal.components.iter().any(|it| handing(it.state)));
                 None
             }
+            Action::Hold { .. } => {
+                assert!(before.runtime_known);
+                assert!(!matches!(
+                    journal.components[0].state,
+                    State::HandedOver { .. }
+                ));
+                None
+            }
             Action::StartEnginePod { index } => {
                 assert!(before.runtime_known && !before.temporary[*index]);
                 None

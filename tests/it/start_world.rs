@@ -2,7 +2,6 @@
 //! decision's actions are carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rekindle::core::id::{PodRef, RevisionId};
 use rekindle::core::observed::{
@@ -73,6 +72,7 @@ pub fn component(name: &str) -> Component {
         activation: 0,
         failures: 0,
         not_before: None,
+        held_since: None,
         state: State::Temporary,
     }
 }
@@ -135,6 +135,11 @@ impl World {
             self.bound.push(bound(name, NODE));
         }
         self
+    }
+
+    /// So many seconds ago.
+    pub fn ago(&self, seconds: u64) -> Moment {
+        Moment(self.now.saturating_sub(1000 * seconds))
     }
 
     pub fn at(&self, phase: Phase) -> bool {
@@ -267,14 +272,16 @@ impl World {
                 self.engine[*index] = true;
             }
             Action::StopEnginePod { index, .. } => self.engine[*index] = false,
-            Action::Pause { container } | Action::Resume { container } => {
+            Action::Pause { container }
+            | Action::Hold { container }
+            | Action::Resume { container } => {
                 let index = NAMES
                     .iter()
                     .position(|name| *container == format!("p-{name}-x-c"));
                 let index = index.expect("a self-hosted container");
                 self.parents[index] = match action {
-                    Action::Pause { .. } => Parent::Frozen,
-                    _ => Parent::Starting,
+                    Action::Resume { .. } => Parent::Starting,
+                    _ => Parent::Frozen,
                 };
             }
             Action::CreateObjects => {
@@ -361,7 +368,7 @@ pub fn bound(name: &str, node: &str) -> Bound {
     Bound {
         pod: reference(&format!("{name}-x")),
         node: node.to_owned(),
-        ready_for: Some(Duration::from_secs(3600)),
+        ready_since: Some(Moment(0)),
         mirror: false,
         ends: false,
     }

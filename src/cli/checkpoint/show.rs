@@ -12,6 +12,7 @@ use crate::cli::status_view::engine_word;
 use crate::cli::{Format, Global};
 use crate::core::id::CheckpointId;
 use crate::core::report::CheckpointReport;
+use crate::yaml;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -114,5 +115,5 @@ pub(super) fn file(file: &wire::File) -> Vec<String> {
 
 /// The manifest as YAML, as it is in the answer: already without secrets.
 pub(super) fn manifest(revision: &wire::Revision) -> Result<String, Failure> {
-    serde_saphyr::to_string(&revision.manifest).map_err(|error| Failure::of(Exit::No, &error))
+    yaml::text(&revision.manifest).map_err(|error| Failure::of(Exit::No, &error))
 }

@@ -13,7 +13,7 @@ use super::required::Required;
 use super::turn::{Action, Turn};
 use crate::core::id::CheckpointId;
 use crate::core::manifest::names::mirror_name;
-use crate::core::observed::{ContainerSeen, EngineState, Sandbox, TaskState};
+use crate::core::observed::{EngineState, Sandbox, TaskState};
 use crate::core::stored::Engine;
 use crate::core::time::Moment;
 
@@ -21,6 +21,9 @@ use crate::core::time::Moment;
 pub const API_DEADLINE: Duration = Duration::from_secs(30);
 /// Any other's: a controller may have to wait for the lease of its predecessor.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// A counterpart is held back no longer than this because another one is handed over first: as
+/// long as one of a checkpoint is.
+const HOLD: Duration = Duration::from_secs(10);
 /// The kubelet's time to stop a static pod whose manifest is gone.
 const KUBELET_STOPS: Duration = Duration::from_secs(15);
 
@@ -36,16 +39,6 @@ pub fn static_name(component: &Component, node: &str) -> String {
     mirror_name(&component.name, node)
 }
 
-/// Containers that have a process.
-pub fn live(sandbox: &Sandbox) -> impl Iterator<Item = &ContainerSeen> {
-    sandbox.containers.iter().filter(|container| {
-        matches!(
-            container.task,
-            TaskState::Created | TaskState::Running | TaskState::Paused
-        )
-    })
-}
-
 /// The static pod's sandboxes that have tasks; `None`: containerd does not say.
 #[must_use]
 pub fn temporary<'o>(
@@ -58,7 +51,7 @@ pub fn temporary<'o>(
     let ours = runtime.sandboxes.iter().filter(|sandbox| {
         sandbox.pod.namespace == component.namespace
             && sandbox.pod.name == name
-            && (sandbox.running || live(sandbox).next().is_some())
+            && sandbox.has_task()
     });
     Some(ours.collect())
 }
@@ -106,6 +99,15 @@ pub fn gone(component: &Component, observed: &Observed, node: &str) -> Option<bo
     let engine_pod = key(component).is_some_and(|key| engine.pods.contains_key(&key));
     let ours = matches!(file, Some(Standing::Ours(_)));
     Some(!ours && sandboxes.is_empty() && !engine_pod)
+}
+
+/// Whether a container of the temporary pod has a process, and with it a port; `None`: not known.
+/// Its sandbox has none: the counterpart need not wait until that has ended too.
+fn has_ports(component: &Component, observed: &Observed, node: &str) -> Option<bool> {
+    let engine = observed.engine.known()?;
+    let sandboxes = temporary(component, observed, node)?;
+    let engine_pod = key(component).is_some_and(|key| engine.pods.contains_key(&key));
+    Some(engine_pod || sandboxes.iter().any(|sandbox| sandbox.has_process()))
 }
 
 /// Has the temporary pod run, by `engine`.
@@ -189,7 +191,7 @@ pub(crate) fn temporary_step(
     let Some(parents) = parents else {
         return turn.wait(component, &evidence.text);
     };
-    let starts = parents.iter().any(|sandbox| live(sandbox).next().is_some());
+    let starts = parents.iter().any(|sandbox| sandbox.has_process());
     if !starts && !evidence.elsewhere {
         return turn.wait(component, &evidence.text);
     }
@@ -252,8 +254,7 @@ pub(crate) fn handing_over(
         DEADLINE
     };
     let late = turn.now.since(since) >= limit;
-    let starts =
-        parents.is_some_and(|parents| parents.iter().any(|sandbox| live(sandbox).next().is_some()));
+    let starts = parents.is_some_and(|parents| parents.iter().any(|sandbox| sandbox.has_process()));
     let ended = local && parents.is_some() && !starts;
     if late || (ended && gone.is_some()) {
         component.back(turn.now);
@@ -323,16 +324,40 @@ pub(crate) fn handed_over(
 
 /// Freezes a counterpart that would find its port taken, and thaws it in every other case: what a
 /// killed run left frozen is thawed by the next one.
-pub(crate) fn guard(component: &Component, parents: &[&Sandbox], turn: &mut Turn<'_>) {
-    let holds = matches!(component.state, State::HandingOver { .. })
-        && gone(component, turn.observed, &turn.orders.node) == Some(false);
+///
+/// One that starts while another is handed over first (`queues`) is frozen too, for a short while:
+/// it would find no API server, end, and wait out the kubelet's back-off, and it would take the
+/// processor time that the API server needs for its start.
+pub(crate) fn guard(
+    component: &mut Component,
+    parents: &[&Sandbox],
+    queues: bool,
+    turn: &mut Turn<'_>,
+) {
+    let released = matches!(component.state, State::HandingOver { .. })
+        && has_ports(component, turn.observed, &turn.orders.node) == Some(true);
+    let starts = parents.iter().any(|sandbox| sandbox.has_process());
+    let held = queues && starts && {
+        let since = *component.held_since.get_or_insert(turn.now);
+        let until = since.after(HOLD);
+        if turn.now < until {
+            turn.wake(until);
+        }
+        turn.now < until
+    };
+    if !queues {
+        component.held_since = None;
+    }
     for container in parents.iter().flat_map(|sandbox| &sandbox.containers) {
         let container_id = container.id.clone();
-        match (container.task, holds) {
-            (TaskState::Running, true) => turn.actions.push(Action::Pause {
+        match container.task {
+            TaskState::Running if released => turn.actions.push(Action::Pause {
                 container: container_id,
             }),
-            (TaskState::Paused, false) => turn.actions.push(Action::Resume {
+            TaskState::Running if held => turn.actions.push(Action::Hold {
+                container: container_id,
+            }),
+            TaskState::Paused if !released && !held => turn.actions.push(Action::Resume {
                 container: container_id,
             }),
             _ => {}

@@ -67,9 +67,10 @@ pub fn decide(observed: &Observed, journal: &Journal, orders: &Orders, now: Mome
     // frozen first, then the port is freed. The kubelet looks for what died once a second, so that
     // the manifest is gone before it would start the temporary pod again.
     turn.actions.sort_by_key(|action| match action {
-        Action::Pause { .. } => 0,
+        Action::Pause { .. } | Action::Resume { .. } => 0,
         Action::Kill { .. } => 1,
-        _ => 2,
+        Action::Hold { .. } => 2,
+        _ => 3,
     });
     Decision {
         journal: next,
@@ -219,7 +220,14 @@ fn api_serves(journal: &Journal, turn: &Turn<'_>) -> bool {
 fn judge(required: &Required, journal: &Journal, turn: &Turn<'_>) -> Evidence {
     let api = required.name.contains("apiserver");
     let serves = api.then(|| api_serves(journal, turn));
-    evidence(required, serves, turn.observed, journal, &turn.orders.node)
+    evidence(
+        required,
+        serves,
+        turn.observed,
+        journal,
+        &turn.orders.node,
+        turn.now,
+    )
 }
 
 fn handing(journal: &mut Journal, turn: &mut Turn<'_>) {
@@ -243,7 +251,8 @@ fn handing(journal: &mut Journal, turn: &mut Turn<'_>) {
             seen.as_deref(),
             turn,
         );
-        guard(component, seen.as_deref().unwrap_or_default(), turn);
+        let queues = first.is_some() && component.state == State::Temporary && !evidence.met;
+        guard(component, seen.as_deref().unwrap_or_default(), queues, turn);
     }
     keep_running(journal, turn);
     let forgotten = forget(journal, turn);

@@ -10,6 +10,7 @@ use super::observed::{Bound, Observed};
 use super::required::Required;
 use crate::core::observed::{Probe, TaskState};
 use crate::core::reading::Reading;
+use crate::core::time::Moment;
 
 /// A pod on another node must be seen Ready for so long while its kubelet renews its lease: a
 /// kubelet corrects what it finds of its pods within a few seconds of its start.
@@ -46,6 +47,7 @@ pub fn evidence(
     observed: &Observed,
     journal: &Journal,
     node: &str,
+    now: Moment,
 ) -> Evidence {
     let Some(here) = parents(required, observed, journal, node) else {
         let why = observed.runtime.unseen().map(|unseen| &unseen.detail);
@@ -78,7 +80,7 @@ pub fn evidence(
             (None, _) => format!("{} runs, not asked yet", sandbox.pod.name),
         });
     }
-    let elsewhere = by_the_api_server(required, observed, node);
+    let elsewhere = by_the_api_server(required, observed, node, now);
     if elsewhere.met {
         // Of an API server, its own answer has the last word.
         let met = serves != Some(false);
@@ -92,7 +94,7 @@ pub fn evidence(
 }
 
 /// What the API server and the kubelets of other nodes say.
-fn by_the_api_server(required: &Required, observed: &Observed, own: &str) -> Evidence {
+fn by_the_api_server(required: &Required, observed: &Observed, own: &str, now: Moment) -> Evidence {
     let cluster = match &observed.cluster {
         Reading::Known(cluster) => cluster,
         Reading::Unknown(unseen) => return no(unseen.detail.clone()),
@@ -102,7 +104,7 @@ fn by_the_api_server(required: &Required, observed: &Observed, own: &str) -> Evi
     });
     let mut texts = Vec::new();
     for bound in candidates {
-        match elsewhere(bound, observed, own) {
+        match elsewhere(bound, observed, own, now) {
             Ok(text) => {
                 return Evidence {
                     met: true,
@@ -119,7 +121,7 @@ fn by_the_api_server(required: &Required, observed: &Observed, own: &str) -> Evi
     no(texts.join("; "))
 }
 
-fn elsewhere(bound: &Bound, observed: &Observed, own: &str) -> Result<String, String> {
+fn elsewhere(bound: &Bound, observed: &Observed, own: &str, now: Moment) -> Result<String, String> {
     let (pod, node) = (&bound.pod.name, &bound.node);
     if node.is_empty() {
         return Err(format!("{pod} is bound to no node yet"));
@@ -149,14 +151,16 @@ fn elsewhere(bound: &Bound, observed: &Observed, own: &str) -> Result<String, St
         let last = seen.last.as_deref().unwrap_or("ever");
         let text =
             format!("{pod} is bound to node {node}, whose kubelet has not reported since {last}");
-        return Err(if seen.watched >= SILENT {
+        return Err(if now.since(seen.watched_since) >= SILENT {
             format!("{text}; {forget}")
         } else {
             text
         });
     }
-    match bound.ready_for {
-        Some(seen) if seen >= ELSEWHERE => Ok(format!("{pod} is Ready on node {node}")),
+    match bound.ready_since {
+        Some(since) if now.since(since) >= ELSEWHERE => {
+            Ok(format!("{pod} is Ready on node {node}"))
+        }
         Some(_) => Err(format!("{pod} on node {node} has not been Ready for long")),
         None => Err(format!("{pod} on node {node} is not Ready")),
     }

@@ -125,6 +125,9 @@ pub struct Component {
     pub failures: u32,
     /// No hand-over before.
     pub not_before: Option<Moment>,
+    /// Since when its counterpart has been held back, because another one is handed over first.
+    #[serde(default)]
+    pub held_since: Option<Moment>,
     /// Where it is.
     pub state: State,
 }
@@ -212,6 +215,7 @@ impl Journal {
         // Who runs them is found out anew.
         for component in &mut self.components {
             component.not_before = None;
+            component.held_since = None;
             component.failures = 0;
             if component.state != State::Temporary {
                 component.temporary();

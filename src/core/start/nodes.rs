@@ -21,13 +21,14 @@ pub(crate) fn forget(journal: &mut Journal, turn: &mut Turn<'_>) -> bool {
             .cluster
             .known()
             .is_some_and(|cluster| cluster.pods.iter().any(|bound| bound.node == node));
+        let until = seen.watched_since.after(SILENT);
         if seen.renewed || node == turn.orders.node {
             turn.ended = Some(Ended::Failed {
                 why: format!("node {node} reports: it is not forgotten"),
             });
-        } else if seen.watched < SILENT {
-            let left = SILENT.saturating_sub(seen.watched);
-            turn.wake(turn.now.after(left));
+        } else if turn.now < until {
+            let left = until.since(turn.now);
+            turn.wake(until);
             turn.waits.push(format!(
                 "node {node} is watched for {} s more before it is forgotten",
                 left.as_secs()

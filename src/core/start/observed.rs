@@ -1,7 +1,6 @@
 //! What one decision of a start is made on.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::core::id::PodRef;
 use crate::core::observed::{EngineView, Probe, RuntimeView};
@@ -100,8 +99,8 @@ pub struct Bound {
     pub pod: PodRef,
     /// The node it is bound to; empty: to none.
     pub node: String,
-    /// How long this process has seen it Ready without a break; `None`: it is not.
-    pub ready_for: Option<Duration>,
+    /// Since when this process has seen it Ready without a break; `None`: it is not.
+    pub ready_since: Option<Moment>,
     /// A static pod's mirror.
     pub mirror: bool,
     /// Succeeded, failed or being deleted.
@@ -115,8 +114,8 @@ pub struct Node {
     pub exists: bool,
     /// This process has seen its lease renewed: a kubelet lives there now.
     pub renewed: bool,
-    /// How long this process has looked at it, with answers.
-    pub watched: Duration,
+    /// Since when this process has looked at it, with answers.
+    pub watched_since: Moment,
     /// When its lease was renewed last, as the API server has it.
     pub last: Option<String>,
 }

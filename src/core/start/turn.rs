@@ -58,8 +58,13 @@ pub enum Action {
         /// SIGKILL.
         at_once: bool,
     },
-    /// Freeze a counterpart's container.
+    /// Freeze a counterpart's container before it finds its port taken.
     Pause {
+        /// containerd's id.
+        container: String,
+    },
+    /// Freeze one whose turn comes later: another one needs the processor.
+    Hold {
         /// containerd's id.
         container: String,
     },
@@ -75,6 +80,14 @@ pub enum Action {
         /// Its name.
         node: String,
     },
+}
+
+impl Action {
+    /// Done before the journal is written: whoever comes after a kill sees and mends it.
+    #[must_use]
+    pub fn cannot_wait(&self) -> bool {
+        matches!(self, Self::Pause { .. } | Self::Resume { .. })
+    }
 }
 
 /// Why a run ends.

@@ -178,6 +178,18 @@ fn server(bytes: &[u8]) -> Option<String> {
     Some(host)
 }
 
+/// What is wrong with the dates of the certificates in the file `path`, a sentence for each.
+#[must_use]
+pub fn out_of_date(path: &str, bytes: &[u8], now: Timestamp) -> Vec<String> {
+    let held = held::certificates(path, bytes);
+    let said = held.iter().filter_map(|held| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(&held.der).ok()?;
+        let wrong = dates(&certificate, now);
+        (!wrong.is_empty()).then(|| format!("{path} {}", wrong.join(" and ")))
+    });
+    said.collect()
+}
+
 fn dates(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<String> {
     let validity = certificate.validity();
     let (from, until) = (

@@ -12,7 +12,7 @@ use super::collect::Collector;
 use super::error::SourceError;
 use super::unseal::Unseal;
 use super::wanted::Resource;
-use crate::apiserver::Lister;
+use crate::apiserver::ask::Asker;
 use crate::core::manifest::gathered::Object;
 use crate::core::reading::Unseen;
 use crate::core::recover::found::Found;
@@ -29,28 +29,28 @@ pub(super) async fn read(
     server: Option<&str>,
     want: &Want,
 ) -> Result<Found, SourceError> {
-    let lister = Lister::new(kubeconfig.into(), server.map(str::to_owned), want.deadline);
+    let asker = Asker::at(kubeconfig.into(), server.map(str::to_owned), want.deadline);
     let unseal = Unseal::new(None, None);
     let mut collector = Collector::new(&want.namespace, unseal);
-    all(&lister, &want.namespace, &mut collector)
+    all(&asker, &want.namespace, &mut collector)
         .await
         .map_err(SourceError::ApiServer)?;
     Ok(collector.finish())
 }
 
-async fn all(lister: &Lister, namespace: &str, collector: &mut Collector) -> Result<(), Unseen> {
+async fn all(asker: &Asker, namespace: &str, collector: &mut Collector) -> Result<(), Unseen> {
     for resource in Resource::ALL {
         let api = match resource {
             Resource::DaemonSet | Resource::Deployment => "/apis/apps/v1",
             _ => "/api/v1",
         };
         let path = format!("{api}/namespaces/{namespace}/{}", resource.plural());
-        lister
+        asker
             .each(&path, |object| take(collector, resource, object))
             .await?;
     }
     for path in ETCD_CLUSTERS {
-        if let Some(cluster) = lister.one(path).await? {
+        if let Some(cluster) = asker.find(path).await? {
             collector.etcd_cluster(cluster);
             break;
         }

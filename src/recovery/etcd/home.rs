@@ -8,10 +8,10 @@ use super::Error;
 use crate::config::Settings;
 use crate::core::recovery::etcd::home::{Flags, of_pod};
 use crate::core::recovery::etcd::{Home, Runs};
-use crate::start::yaml;
 use crate::store::chain;
 use crate::store::dir::{Dir, ReadError};
 use crate::systemd::units::{self, Service, UnitError};
+use crate::yaml;
 
 /// Largest manifest, bytes.
 pub(super) const LIMIT: u64 = 1 << 20;

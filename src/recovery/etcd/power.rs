@@ -12,7 +12,7 @@ use super::{Error, LOOK, PLACE, Say};
 use crate::cleanup;
 use crate::config::Settings;
 use crate::containerd::Containerd;
-use crate::core::observed::{Sandbox, TaskState};
+use crate::core::observed::Sandbox;
 use crate::core::recovery::etcd::home::host_port;
 use crate::core::recovery::etcd::{Home, Runs};
 use crate::daemon::sources::containerd_config;
@@ -261,7 +261,7 @@ async fn pod_gone(
                 let of_pod = |it: &Sandbox| it.pod.namespace == namespace && it.pod.name == name;
                 let sandboxes = view.sandboxes.into_iter();
                 Ok(sandboxes
-                    .filter(|it| of_pod(it) && runs(it))
+                    .filter(|it| of_pod(it) && it.has_task())
                     .collect::<Vec<_>>())
             }
             Err(error) => Err(error),
@@ -290,16 +290,6 @@ async fn pod_gone(
         }
         sleep(LOOK).await;
     }
-}
-
-fn runs(sandbox: &Sandbox) -> bool {
-    let process = |task: TaskState| {
-        matches!(
-            task,
-            TaskState::Created | TaskState::Running | TaskState::Paused
-        )
-    };
-    sandbox.running || sandbox.containers.iter().any(|it| process(it.task))
 }
 
 /// Runs what blocks beside the runtime.

@@ -30,10 +30,10 @@ use crate::core::reading::{Reading, Unseen, UnseenKind};
 use crate::core::recovery::guard::memory::GuardMemory;
 use crate::core::recovery::guard::seen::FileSeen;
 use crate::failpoints::hit;
-use crate::start::yaml;
 use crate::store::dir::{Dir, ReadError};
 use crate::store::durable::{self, Attributes};
 use crate::store::sealed::{self, Format};
+use crate::yaml;
 
 /// The directory below the state directory.
 pub const PLACE: &str = "static-pods";

@@ -17,3 +17,12 @@ recover_tree() {
         in_node "$(rekindle_binary)" recover --recovery-dir "$tree" --config "$LAB_DIR/rekindle.toml" "$@"
     )
 }
+
+# save_snapshot, restore_etcd   what is left of etcd's data, as `etcdctl snapshot save` writes it; and etcd's data made of it
+save_snapshot() { (in_node env ETCDCTL_API=3 etcdctl snapshot save "$LAB_DIR/snapshot.db"); }
+restore_etcd() {
+    # Debian 12's etcd cannot raise the revision, and the command wants to be told.
+    # On a node without power yet: the command needs nothing of it.
+    "$(rekindle_binary)" backup restore "$LAB_DIR/snapshot.db" --allow-unsigned --no-revision-bump --name "$NODE" --data-dir "$LAB_DIR/etcd" \
+        --config "$LAB_DIR/rekindle.toml"
+}

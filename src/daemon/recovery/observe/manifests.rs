@@ -11,8 +11,8 @@ use crate::config::Settings;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 use crate::core::recovery::evidence::Manifest;
 use crate::core::recovery::part::Part;
-use crate::start::yaml;
 use crate::store::dir::{Dir, ReadError};
+use crate::yaml;
 
 /// Largest manifest that is read.
 const LIMIT: u64 = 1 << 20; // 1 MiB

@@ -12,9 +12,9 @@ use crate::core::recover::command;
 use crate::core::recovery::etcd::home::container_of;
 use crate::failpoints::hit;
 use crate::recovery::etcd::Error;
-use crate::start::yaml;
 use crate::store::dir::Dir;
 use crate::store::durable::{self, Attributes};
+use crate::yaml;
 
 /// End of the name of the adapted manifest in the recovery's directory.
 const JOINING: &str = ".joining";
