@@ -25,4 +25,5 @@ pub mod record;
 pub mod resources;
 pub mod rung;
 pub mod rungs;
+pub mod unasked;
 pub mod view;

@@ -295,6 +295,7 @@ mod tests {
         settings.paths.state_dir = root.to_owned();
         let evidence = Arc::new(Evidence::nothing("n1", Moment(0)));
         let guard = GuardView {
+            looked: true,
             files: Vec::new(),
             kubeadm: Reading::not_asked(),
             problems: Vec::new(),

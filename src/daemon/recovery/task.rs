@@ -23,6 +23,7 @@ use crate::core::recovery::loss::{Assessment, Condition};
 use crate::core::recovery::memory::Memory;
 use crate::core::recovery::plan::{Asked, Plan, Restraint, plan};
 use crate::core::recovery::resources::Resources;
+use crate::core::recovery::unasked::unasked;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::daemon::execute::blocking;
@@ -38,6 +39,8 @@ const QUICK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(600);
 /// While something is, it may have changed.
 const LOOK_LOST: Duration = Duration::from_secs(10);
+/// Nobody had asked some source then, shortly after the start.
+const LOOK_EARLY: Duration = Duration::from_secs(1);
 /// The journal could not be opened.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -66,6 +69,8 @@ pub(super) struct Task {
     pub(super) job: Option<Job>,
     pub(super) resources: Option<(Resources, Moment)>,
     pub(super) told: Told,
+    /// `resources` were looked at before every source was asked.
+    looked_early: bool,
 }
 
 impl Task {
@@ -98,6 +103,7 @@ impl Task {
             job: None,
             resources: None,
             told: Told::default(),
+            looked_early: false,
         }
     }
 
@@ -276,13 +282,23 @@ impl Task {
         doing == Some(&Act::Temporary)
     }
 
+    /// Sources that nobody has asked since the start.
+    pub(super) fn unasked(&self) -> Vec<String> {
+        unasked(&self.evidence.borrow(), self.guard.borrow().looked)
+    }
+
     async fn look(&mut self, evidence: &Evidence, lost: bool, now: Moment) {
-        let every = if lost { LOOK_LOST } else { LOOK };
+        let every = match (self.looked_early, lost) {
+            (true, _) => LOOK_EARLY,
+            (false, true) => LOOK_LOST,
+            (false, false) => LOOK,
+        };
         if let Some((_, at)) = &self.resources
             && now.since(*at) < every
         {
             return;
         }
+        self.looked_early = !self.unasked().is_empty();
         self.resources = Some((self.gather(evidence).await, now));
     }
 
