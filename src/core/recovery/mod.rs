@@ -3,6 +3,7 @@
 
 pub mod assess;
 pub mod availability;
+pub mod back_off;
 mod claims;
 pub mod course;
 pub mod etcd;

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::jobs::{Job, News};
 use super::reporting;
 use super::task::Task;
+use crate::core::recovery::back_off::Deaths;
 use crate::core::recovery::course::{self, Next, Position};
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Beginning, Journal};
@@ -214,6 +215,7 @@ impl Task {
             return;
         }
         self.journal = None;
+        self.deaths = Deaths::default();
         self.memory = Memory::default();
     }
 

@@ -17,6 +17,7 @@ use super::resources;
 use crate::config::Settings;
 use crate::core::reading::Reading;
 use crate::core::recovery::assess::assess;
+use crate::core::recovery::back_off::Deaths;
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Journal};
 use crate::core::recovery::loss::{Assessment, Condition};
@@ -69,6 +70,8 @@ pub(super) struct Task {
     pub(super) job: Option<Job>,
     pub(super) resources: Option<(Resources, Moment)>,
     pub(super) told: Told,
+    /// Of this recovery: who waits in the kubelet's back-off.
+    pub(super) deaths: Deaths,
     /// `resources` were looked at before every source was asked.
     looked_early: bool,
 }
@@ -103,6 +106,7 @@ impl Task {
             job: None,
             resources: None,
             told: Told::default(),
+            deaths: Deaths::default(),
             looked_early: false,
         }
     }
@@ -180,6 +184,9 @@ impl Task {
         let plan = self.plan_for(&assessment, &found, &restraint);
         if self.current.is_some() {
             if self.journal.is_some() {
+                if restraint.held.is_empty() {
+                    self.wake_up(&evidence).await;
+                }
                 self.go_on(&evidence, &assessment, plan.as_ref(), &found)
                     .await;
             } else if let Some(plan) = &plan
