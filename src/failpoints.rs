@@ -132,6 +132,7 @@ pub const ALL: &[&str] = &[
     "recovery-etcd.new-in-place",
     "recovery-etcd.member-aside",
     "recovery-etcd.joining-kept",
+    "recovery-etcd.joining-taken",
     "replace-etcd.recorded",
     "replace-etcd.step-done",
     "recovery.recording",

@@ -64,6 +64,9 @@
 //! and the parent is frozen until the copy has let go (`core/handover.rs`). A parent that then
 //! does not serve in time gives the checkpoint back, with growing back-off.
 //!
+//! Masters that know each other's names let go of API servers one after another, each by the rank
+//! of its own name (`core/policy.rs`, `handover_spread`): no agreement, and over after a bounded time.
+//!
 //! The API server goes first, at activation and at hand-over: the others can do nothing without
 //! it and only take its processor time. Where the kubelet answers, their parents usually come by
 //! themselves once the API server serves, and their checkpoints need not start at all.

@@ -6,7 +6,7 @@ use super::routes::{Answer, Refusal, json, refuse};
 use super::{Handle, wire};
 use crate::core::recovery::plan::Asked;
 use crate::core::recovery::rung::Rung;
-use crate::daemon::recovery::Silent;
+use crate::daemon::recovery::{Planned, Silent};
 
 const PARAMETERS: &str = "?from=RUNG&source=BACKUP&allow_loss_seconds=SECONDS, each may be left out; \
                           RUNG is one of checkpoints, restart, static-pods, \
@@ -53,7 +53,7 @@ fn shortened(text: &str) -> String {
 
 pub(super) async fn plan(handle: &Handle, asked: Option<Asked>) -> Answer {
     match handle.recovery.plan(asked).await {
-        Ok(plans) => json(StatusCode::OK, &wire::Plans { plans }),
+        Ok(Planned { plans, unasked }) => json(StatusCode::OK, &wire::Plans { plans, unasked }),
         Err(silent) => unanswered(silent),
     }
 }

@@ -30,6 +30,9 @@ pub struct Status {
 pub struct Plans {
     /// For each loss that there is; while there is none, for those that could be.
     pub plans: Vec<Plan>,
+    /// Sources that the daemon, just started, has not asked yet: ask again in a moment.
+    #[serde(default)]
+    pub unasked: Vec<String>,
 }
 
 /// Body of the answer to `POST /v1/recovery-mode/enter`: a recovery was begun.

@@ -1,6 +1,6 @@
 //! Asks the daemon, or, where it does not answer, the disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -47,6 +47,12 @@ impl Places {
                 state_dir: "/var/lib/rekindle".into(),
             },
         })
+    }
+
+    /// Where the daemon is asked.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Asks the daemon for `target`.

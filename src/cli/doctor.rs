@@ -51,7 +51,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     let now = clock::wall();
     let places = Places::of(global)?;
     let mut findings = daemon(&places)?;
-    findings.extend(recovery::findings(&places)?);
+    findings.extend(recovery::findings(&places, out)?);
     findings.extend(facts::hold(&settings));
     findings.extend(facts::operations(&settings));
     findings.extend(facts::backups(&settings, now));

@@ -15,7 +15,7 @@ use super::kinds::quoted;
 use super::reader::{Key, Reader};
 use super::settings::{Engine, Log, Metrics, Node, Paths, Probe, Settings, Socket};
 use super::show::InForce;
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, handover_spread};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -55,6 +55,7 @@ pub fn read(r: &mut Reader, hostname: &str) -> Settings {
         log: log(r),
         policy: Policy {
             engine_enabled: engine.enabled,
+            handover_spread: handover_spread(&node.name, &recovery.policy.other_masters),
             ..policy
         },
         node,

@@ -6,6 +6,7 @@
 
 pub(crate) mod calls;
 pub mod clear;
+mod cri;
 mod error;
 mod exec;
 mod images;

@@ -53,14 +53,26 @@ pub(crate) fn yield_to_parent(
     if parent < Running::Starting || !step.copies.fights_for_ports(revision) {
         return None;
     }
+    let spread = step.policy.handover_spread;
+    if checkpoint.handover.not_before.is_none()
+        && !spread.is_zero()
+        && step.policy.handover_first.contains(step.id)
+    {
+        // Ends by itself, whatever becomes of the other masters: nobody is asked.
+        checkpoint.handover.not_before = Some(step.now.after(spread));
+    }
     if let Some(not_before) = checkpoint.handover.not_before
         && !step.passed(not_before, Duration::ZERO)
     {
         let left = not_before.since(step.now).as_secs();
-        return Some(format!(
-            "the parent starts, but it failed to take over {} times: next try in {left} s",
-            checkpoint.handover.failures
-        ));
+        return Some(match checkpoint.handover.failures {
+            0 => format!(
+                "the parent starts, but masters hand over one after another: this one in {left} s"
+            ),
+            failures => format!(
+                "the parent starts, but it failed to take over {failures} times: next try in {left} s"
+            ),
+        });
     }
     if let Some(other) = step.wait_for {
         return Some(format!(

@@ -31,6 +31,9 @@ pub struct Policy {
     /// Handed over alone and before all others: what the other parents need to start, so the API
     /// server.
     pub handover_first: BTreeSet<CheckpointId>,
+    /// Whoever is handed over first waits so long after its parent came, so that the masters of one
+    /// cluster that start together do not let go together. Zero: there is no other master.
+    pub handover_spread: Duration,
     /// Our own engine may be used at all.
     pub engine_enabled: bool,
     /// Leader-elected controllers whose deletion nobody else may repair (scenario C22): their
@@ -38,4 +41,18 @@ pub struct Policy {
     pub rescue: BTreeSet<CheckpointId>,
     /// How long such a controller must be gone first.
     pub rescue_delay: Duration,
+}
+
+/// For one master to hand over, with room for a busy machine.
+const HANDOVER: Duration = Duration::from_secs(20);
+/// With more masters than that some hand over together; the others serve meanwhile.
+const TURNS: usize = 5;
+
+/// This node's turn among the masters, by its name: each knows the same names, so nobody has to be
+/// asked.
+#[must_use]
+pub fn handover_spread(node: &str, other_masters: &BTreeSet<String>) -> Duration {
+    let before = other_masters.iter().filter(|other| other.as_str() < node);
+    let turn = u32::try_from(before.count() % TURNS).unwrap_or(0);
+    HANDOVER * turn
 }

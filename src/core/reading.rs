@@ -70,6 +70,12 @@ impl Unseen {
         "not asked yet"
     }
 
+    /// Nobody has asked yet; that may change in a moment.
+    #[must_use]
+    pub fn was_never_asked(&self) -> bool {
+        self.kind == UnseenKind::NotAsked && self.detail == Self::never_asked()
+    }
+
     /// An unseen reading with an error and all its causes as the text for people.
     #[must_use]
     pub fn because(kind: UnseenKind, error: &dyn std::error::Error) -> Self {

@@ -165,6 +165,7 @@ fn policy() -> Policy {
         handover_backoff: seconds(5),
         handover_backoff_limit: seconds(600),
         handover_first: std::collections::BTreeSet::new(),
+        handover_spread: Duration::ZERO,
         engine_enabled: true,
         rescue: std::collections::BTreeSet::new(),
         rescue_delay: seconds(30),

@@ -104,6 +104,7 @@ mod recover_properties;
 mod recover_samples;
 mod recover_select;
 mod recover_tree;
+mod recovery_asked;
 mod recovery_cli;
 mod recovery_course;
 mod recovery_current;

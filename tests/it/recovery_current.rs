@@ -11,7 +11,7 @@ use rekindle::recovery::current::{CurrentError, PLACE, open, peek};
 
 use crate::recovery_plan::{now, policy, resources};
 
-fn journal() -> Journal {
+pub(crate) fn journal() -> Journal {
     let plan = plan(
         Loss::EtcdQuorum,
         &resources(),

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use rekindle::core::recovery::availability::{seconds_away, stretches};
+use rekindle::core::recovery::page::text::extent;
 use rekindle::core::recovery::page::{render, svg};
 use rekindle::core::recovery::record::{Outcome, Record};
 
@@ -196,4 +197,61 @@ fn availability_is_what_the_events_tell() {
     }
     assert_eq!(told(&silent), [(None, 57)]);
     assert_eq!(seconds_away(&silent, after(57_200)), None);
+}
+
+/// Each text of the picture: where it begins and ends at the widest, in the picture's units.
+fn texts(picture: &str) -> Vec<(f64, f64, String)> {
+    let size = |class: &str| match class.split(' ').next().unwrap() {
+        "name" => 13.0,
+        "axis" => 11.0,
+        "length" => 12.0,
+        _ => 11.5,
+    };
+    let of = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!("{name}=\""))?;
+        Some(rest.split('"').next().unwrap().to_owned())
+    };
+    let all = picture.split("<text ").skip(1).map(|piece| {
+        let (tag, rest) = piece.split_once('>').unwrap();
+        let text = rest.split('<').next().unwrap().to_owned();
+        let shown = text
+            .replace("&#39;", "'")
+            .replace("&amp;", "&")
+            .replace("&lt;", "<");
+        let at: f64 = of(tag, " x").unwrap().parse().unwrap();
+        let width = extent(&shown, size(&of(tag, "class").unwrap()));
+        let from = match of(tag, "text-anchor").as_deref() {
+            Some("end") => at - width,
+            Some("middle") => at - width / 2.0,
+            _ => at,
+        };
+        (from, from + width, text)
+    });
+    all.collect()
+}
+
+#[test]
+fn no_text_of_the_picture_is_cut_off_at_an_edge() {
+    let mut long = restored();
+    long.phases[0].what = "putting back the static manifest of kube-controller-manager".to_owned();
+    long.phases[1].what = "M".repeat(80);
+    long.phases[2].what = "\u{754c}".repeat(80);
+    long.phases[3].what = "running a temporary control plane".to_owned();
+    for (at, event) in long.events.iter_mut().enumerate() {
+        event.what = ["W", "\u{1f525}", "a word and "][at % 3].repeat(60);
+    }
+    keep("wide", &render(&long, after(60_000), "1"));
+    for record in [restored(), running(), hostile(), long] {
+        let picture = svg::timeline(&record, after(60_000));
+        let found = texts(&picture);
+        assert!(found.len() > 10, "{picture}");
+        for (from, to, text) in found {
+            assert!(from >= 0.0 && to <= 1040.0, "{from} to {to}: {text}");
+        }
+    }
+    // A name that has room is told in full.
+    let mut short = restored();
+    short.phases[0].what = "running a temporary control plane".to_owned();
+    let picture = svg::timeline(&short, after(60_000));
+    assert!(picture.contains(">running a temporary control plane</text>"));
 }

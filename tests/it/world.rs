@@ -64,6 +64,7 @@ pub(crate) fn policy() -> Policy {
         handover_backoff: Duration::from_secs(5),
         handover_backoff_limit: Duration::from_secs(600),
         handover_first: [id(API)].into(),
+        handover_spread: Duration::ZERO,
         engine_enabled: true,
         rescue: [id(KCM), id(SCHEDULER)].into(),
         rescue_delay: Duration::from_secs(30),

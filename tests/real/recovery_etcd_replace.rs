@@ -74,6 +74,7 @@ async fn r08_killed_at_every_step_a_replacement_arrives() {
     let further = [
         ("recovery-etcd.member-aside", 1),
         ("recovery-etcd.joining-kept", 1),
+        ("recovery-etcd.joining-taken", 1),
     ];
     for (point, time) in steps.chain(further) {
         node.put(1, written..written + 10).await;

@@ -1,21 +1,19 @@
 //! What `doctor` says of recovery: if it died now, which way, how long, what loss, what stands in
 //! the way.
 
-use std::time::Duration;
-
 use crate::api::wire::Plans;
 use crate::cli::ask::{Places, wait_for};
 use crate::cli::exit::Failure;
+use crate::cli::output::Out;
+use crate::cli::recovery_mode::plans::known;
 use crate::core::doctor::{Finding, Severity};
 use crate::core::recovery::plan::Plan;
 
-/// Looking at everything takes the daemon some calls.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// The findings; none where the daemon does not answer, which is a finding of its own.
-pub(super) fn findings(places: &Places) -> Result<Vec<Finding>, Failure> {
-    let asked = wait_for(places.get::<Plans>("/v1/recovery-mode/plan", PATIENCE))?;
-    let Ok(Plans { plans }) = asked else {
+pub(super) fn findings(places: &Places, out: &mut Out) -> Result<Vec<Finding>, Failure> {
+    let say = |line: &str| out.note(line);
+    let asked = wait_for(known(places.socket(), "/v1/recovery-mode/plan", say))?;
+    let Ok(Plans { plans, .. }) = asked else {
         return Ok(Vec::new());
     };
     let mut found: Vec<Finding> = plans.iter().map(of).collect();

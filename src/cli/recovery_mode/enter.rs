@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use form_urlencoded::Serializer;
 
-use super::standalone;
+use super::{plans, standalone};
 use crate::api::client::{self, ClientError};
 use crate::api::wire::{Entered, Plans, Status};
 use crate::cli::ask::wait_for;
@@ -75,10 +75,19 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
 }
 
 async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
+    if options.standalone
+        && let Some(running) = under_way(&socket).await
+    {
+        // Of a run that was cut off: this process has taken it up already.
+        out.note(&format!(
+            "recovery {running} was cut off: it is gone on with, whatever is asked for now"
+        ));
+        return ending(&socket, &running, options, out).await;
+    }
     let query = query(options);
     let target = format!("/v1/recovery-mode/plan?{query}");
-    let asked = client::get::<Plans>(&socket, &target, Duration::from_secs(30)).await;
-    let Plans { plans } = asked.map_err(silent)?;
+    let asked = plans::known(&socket, &target, |line| out.note(line)).await;
+    let Plans { plans, .. } = asked.map_err(silent)?;
     for plan in &plans {
         out.note(super::plan::text(plan).trim_end());
     }
@@ -88,7 +97,23 @@ async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Resu
     let target = format!("/v1/recovery-mode/enter?{query}");
     let Entered { id } = client::post(&socket, &target).await?;
     out.note(&format!("recovery {id} has begun"));
-    let last = follow(&socket, &id, out).await?;
+    ending(&socket, &id, options, out).await
+}
+
+/// The recovery that is under way.
+async fn under_way(socket: &Path) -> Option<String> {
+    let status = client::get::<Status>(socket, "/v1/status", Duration::ZERO).await;
+    Some(status.ok()?.recovery.running?.id)
+}
+
+/// Follows a recovery and tells how it ends.
+async fn ending(
+    socket: &Path,
+    id: &str,
+    options: &Options,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let last = follow(socket, id, out).await?;
     match options.output {
         Format::Json => json(&last, out)?,
         Format::Table => out.data(format!(

@@ -3,6 +3,7 @@
 pub mod enter;
 pub mod exit_mode;
 pub mod plan;
+pub(super) mod plans;
 pub mod report;
 mod report_text;
 mod standalone;

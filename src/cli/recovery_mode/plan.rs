@@ -1,11 +1,10 @@
 //! `rekindle recovery-mode plan`: every way back, with its cost and what stands in it.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use clap::Args;
 
-use crate::api::wire::Plans;
+use super::plans;
 use crate::cli::ask::{Places, wait_for};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Out, clean, json};
@@ -44,8 +43,8 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         None => "/v1/recovery-mode/plan".to_owned(),
         Some(from) => format!("/v1/recovery-mode/plan?from={}", from.word()),
     };
-    let asked = wait_for(places.get::<Plans>(&target, Duration::from_secs(30)))?;
-    let answer = asked?;
+    let say = |line: &str| out.note(line);
+    let answer = wait_for(plans::known(places.socket(), &target, say))??;
     let plans = &answer.plans;
     match options.output {
         Format::Json => json(&answer, out)?,
@@ -75,13 +74,13 @@ pub fn text(plan: &Plan) -> String {
         } else {
             ' '
         };
-        let _ = writeln!(
-            text,
-            " {mark} {:<24} loses {}, about {} s",
-            way.rung.word(),
-            clean(&way.loses),
-            way.takes_seconds
-        );
+        let rung = way.rung.word();
+        let _ = if way.loses_seconds.is_none() {
+            writeln!(text, " {mark} {rung:<24} what it would lose is not known")
+        } else {
+            let (loses, takes) = (clean(&way.loses), way.takes_seconds);
+            writeln!(text, " {mark} {rung:<24} loses {loses}, about {takes} s")
+        };
         for (label, lines) in lines(way) {
             for line in lines {
                 let _ = writeln!(text, "     {label}{}", clean(line));

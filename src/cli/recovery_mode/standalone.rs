@@ -9,11 +9,9 @@ use crate::api::client;
 use crate::api::wire::Plans;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::Settings;
-use crate::core::reading::Unseen;
-use crate::core::recovery::plan::RungPlan;
 use crate::daemon;
 
-/// For the sources to have been asked once.
+/// For it to answer.
 const SETTLE: Duration = Duration::from_secs(15);
 
 /// Runs the daemon beside `conversation`, and ends it with that.
@@ -53,22 +51,13 @@ where
     ended
 }
 
-/// Until every source that a plan needs was asked once, or for so long: what is still not known then
-/// is told by the plan.
+/// Until the daemon in this process answers, or for so long.
 async fn ready(socket: &std::path::Path) {
-    let never_asked = Unseen::never_asked();
-    let asked = async {
-        loop {
-            let target = "/v1/recovery-mode/plan";
-            let plans = client::get::<Plans>(socket, target, Duration::ZERO).await;
-            let all = plans.map(|Plans { plans }| plans).unwrap_or_default();
-            let mut ways = all.iter().flat_map(|plan| &plan.rungs);
-            let waits = |way: &RungPlan| way.blockers.iter().any(|it| it.ends_with(never_asked));
-            if !all.is_empty() && !ways.any(waits) {
-                return;
-            }
+    let answers = async {
+        let target = "/v1/recovery-mode/plan";
+        while client::get::<Plans>(socket, target, SETTLE).await.is_err() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    let _late = tokio::time::timeout(SETTLE, asked).await;
+    let _late = tokio::time::timeout(SETTLE, answers).await;
 }

@@ -1,5 +1,7 @@
 //! Keys of `[checkpoint]`: when a checkpoint is stored, activated, handed over and removed.
 
+use std::time::Duration;
+
 use super::key;
 use crate::config::reader::Reader;
 use crate::core::policy::Policy;
@@ -72,6 +74,8 @@ pub(super) fn policy(r: &mut Reader, node_name: &str) -> Policy {
             600,
             1..=86400,
         ),
+        // Both are known once the whole file was read.
+        handover_spread: Duration::ZERO,
         engine_enabled: true,
         handover_first: r.checkpoint_ids(
             key(

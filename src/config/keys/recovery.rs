@@ -119,7 +119,7 @@ fn policy(r: &mut Reader) -> RecoveryPolicy {
     let other_masters = r.list(
         key(
             "other_masters",
-            "Names of the other masters. With any, etcd is restored only when asked.",
+            "Names of the other masters. With any, etcd is restored only when asked, and masters hand over API servers one after another.",
         ),
         ("node names", 16),
         &[],

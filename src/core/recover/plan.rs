@@ -134,6 +134,17 @@ pub fn plan(found: &Found, wanted: &Wanted<'_>) -> Result<Plan, Mistakes> {
 }
 
 impl Plan {
+    /// Names of the parts of a control plane of which nothing was found.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let there = |component: &Component| {
+            let mut pods = self.pods.iter();
+            pods.any(|pod| pod.component == Some(*component))
+        };
+        let missing = Component::ALL.into_iter().filter(|it| !there(it));
+        missing.map(Component::name).collect()
+    }
+
     fn add(&mut self, made: Made, component: Component) {
         self.warnings.extend(made.warnings);
         self.files.extend(made.files);

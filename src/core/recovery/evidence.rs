@@ -47,6 +47,8 @@ pub struct Evidence {
     pub hold: Reading<Option<String>>,
     /// Checkpoints of parts of the control plane, as the loop last decided on them.
     pub checkpoints: Vec<CheckpointSeen>,
+    /// The loop has decided once. Before that, that there are no checkpoints means nothing.
+    pub loop_turned: bool,
 }
 
 /// One container of a part on this node, running or not.
@@ -220,6 +222,7 @@ impl Evidence {
             operations: Reading::not_asked(),
             hold: Reading::not_asked(),
             checkpoints: Vec::new(),
+            loop_turned: false,
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod assess;
 pub mod availability;
+pub mod back_off;
 mod claims;
 pub mod course;
 pub mod etcd;
@@ -25,4 +26,5 @@ pub mod record;
 pub mod resources;
 pub mod rung;
 pub mod rungs;
+pub mod unasked;
 pub mod view;

@@ -58,7 +58,8 @@ pub struct RungPlan {
     pub rung: Rung,
     /// Data that it loses, in words.
     pub loses: String,
-    /// The same in seconds, where it is a time; `None`: not known beforehand.
+    /// The same in seconds, where it is a time; `None`: there is nothing that could be restored, so
+    /// nothing is foretold.
     pub loses_seconds: Option<u64>,
     /// How long it takes about, in seconds.
     pub takes_seconds: u64,
@@ -188,10 +189,14 @@ fn asks(way: &RungPlan, policy: &RecoveryPolicy, asked: Option<&Asked>) -> Vec<S
         Some(asked) => Duration::from_secs(asked.allow_loss_seconds),
         None => policy.max_auto_data_loss,
     };
-    let loses = way.loses_seconds.map(Duration::from_secs);
+    // Where there is nothing to restore, nothing is foretold, and that it is blocked says why.
+    let too_much = match way.loses_seconds.map(Duration::from_secs) {
+        Some(loses) => loses > allowed,
+        None => way.is_open(),
+    };
     // What the data directory had not heard of is no measure of time, and etcd's own guarantee is
     // that nothing acknowledged by a majority is missing on a single member.
-    if way.rung == Rung::Backup && loses.is_none_or(|loses| loses > allowed) {
+    if way.rung == Rung::Backup && too_much {
         all.push(match asked {
             Some(_) => format!(
                 "it loses {}, and --allow-data-loss allows {} s",

@@ -9,6 +9,8 @@ use super::resources::{Data, Resources, Restartable};
 use super::rung::Rung;
 use crate::core::reading::Reading;
 
+/// What a way loses that has nothing to restore.
+const NOT_KNOWN: &str = "not known";
 /// A restore reads and writes so many bytes in a second, at the least: a slow disk.
 const BYTES_A_SECOND: u64 = 50 << 20; // 50 MiB
 
@@ -201,24 +203,28 @@ fn restore(way: &mut RungPlan, resources: &Resources, bytes: u64, times: u64) {
     way.takes_seconds = 30 + needed / BYTES_A_SECOND;
 }
 
+/// Nothing is foretold of a way that has nothing to restore.
+fn nothing_to_restore(way: &mut RungPlan, why: String) {
+    NOT_KNOWN.clone_into(&mut way.loses);
+    way.loses_seconds = None;
+    way.blockers.push(why);
+}
+
 fn data_directory(way: &mut RungPlan, resources: &Resources) {
     "at most what this member had not written down".clone_into(&mut way.loses);
     let bytes = match &resources.data {
         Reading::Known(Data::Present(bytes)) => *bytes,
         Reading::Known(Data::Absent) => {
-            way.blockers
-                .push("there is no data directory of etcd here".to_owned());
+            nothing_to_restore(way, "there is no data directory of etcd here".to_owned());
             0
         }
         Reading::Known(Data::Damaged(why)) => {
-            way.blockers.push(format!("its database is damaged: {why}"));
+            nothing_to_restore(way, format!("its database is damaged: {why}"));
             0
         }
         Reading::Unknown(unseen) => {
-            way.blockers.push(format!(
-                "etcd's data directory cannot be read: {}",
-                unseen.detail
-            ));
+            let why = format!("etcd's data directory cannot be read: {}", unseen.detail);
+            nothing_to_restore(way, why);
             0
         }
     };
@@ -248,15 +254,12 @@ fn backup(way: &mut RungPlan, resources: &Resources, asked: Option<&Asked>, now:
             backup.bytes
         }
         Reading::Known(None) => {
-            way.loses_seconds = None;
-            way.blockers
-                .push("there is no verified backup on this node".to_owned());
+            nothing_to_restore(way, "no backup: none on this node is verified".to_owned());
             0
         }
         Reading::Unknown(unseen) => {
-            way.loses_seconds = None;
-            way.blockers
-                .push(format!("the backups cannot be read: {}", unseen.detail));
+            let why = format!("the backups cannot be read: {}", unseen.detail);
+            nothing_to_restore(way, why);
             0
         }
     };

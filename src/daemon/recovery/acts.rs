@@ -6,12 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::jobs::{Done, Ended};
+use super::task::Task;
 use super::{etcd, guard, hygiene, temporary};
 use crate::config::Settings;
 use crate::containerd::Containerd;
 use crate::core::recovery::etcd::Source;
+use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::guard::restore::Restore;
 use crate::core::recovery::journal::Act;
 use crate::core::recovery::part::Part;
@@ -47,6 +50,33 @@ impl Order {
     pub(super) fn say(&self, line: &str) {
         // Nobody listens any more: the daemon stops.
         let _gone = self.say.send(line.to_owned());
+    }
+}
+
+impl Task {
+    /// Has those started that wait in the kubelet's back-off for an API server that serves by now.
+    /// What does not succeed is only slower.
+    pub(super) async fn wake_up(&mut self, evidence: &Evidence) {
+        let due = self.deaths.look(evidence);
+        let Some(journal) = self.journal.as_mut().filter(|_| !due.is_empty()) else {
+            return;
+        };
+        for (part, _) in &due {
+            let line = format!("{part} waits for the kubelet: it is made to forget its ends");
+            info!(recovery = journal.record.id, line, "recovery");
+            journal.event(&line, None, clock::wall());
+        }
+        if !self.record().await {
+            return;
+        }
+        let containerd = Containerd::new(containerd_config(&self.settings));
+        tokio::spawn(async move {
+            for container in due.iter().flat_map(|(_, containers)| containers) {
+                if let Err(error) = containerd.forget_ended(container).await {
+                    warn!(container, error = chain(&error), "not forgotten");
+                }
+            }
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::door::Question;
+use super::door::{Planned, Question};
 use super::resources::THOUGHT_OF;
 use super::task::Task;
 use crate::core::recovery::assess::assess;
@@ -19,8 +19,9 @@ impl Task {
         match question {
             Question::Plan(asked, answer) => {
                 let plans = self.plans(asked.as_ref()).await;
+                let unasked = self.unasked();
                 // Who asked has gone: nothing was changed.
-                let _gone = answer.send(plans);
+                let _gone = answer.send(Planned { plans, unasked });
             }
             Question::Enter(asked, answer) => {
                 let _gone = answer.send(self.enter(asked).await);

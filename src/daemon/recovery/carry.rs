@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::jobs::{Job, News};
 use super::reporting;
 use super::task::Task;
+use crate::core::recovery::back_off::Deaths;
 use crate::core::recovery::course::{self, Next, Position};
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Beginning, Journal};
@@ -214,6 +215,7 @@ impl Task {
             return;
         }
         self.journal = None;
+        self.deaths = Deaths::default();
         self.memory = Memory::default();
     }
 
@@ -295,6 +297,7 @@ mod tests {
         settings.paths.state_dir = root.to_owned();
         let evidence = Arc::new(Evidence::nothing("n1", Moment(0)));
         let guard = GuardView {
+            looked: true,
             files: Vec::new(),
             kubeadm: Reading::not_asked(),
             problems: Vec::new(),

@@ -11,11 +11,20 @@ const QUEUE: usize = 4;
 /// Looking at everything that there is to recover with takes some calls.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The plans, and what they lack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// For what is lost, or for what could be.
+    pub plans: Vec<Plan>,
+    /// Sources that nobody has asked yet, as the daemon has just started.
+    pub unasked: Vec<String>,
+}
+
 /// What can be asked of the task.
 #[derive(Debug)]
 pub enum Question {
     /// The plans: for what is lost, and for what could be.
-    Plan(Option<Asked>, oneshot::Sender<Vec<Plan>>),
+    Plan(Option<Asked>, oneshot::Sender<Planned>),
     /// Begin a recovery: answers its id, or why not.
     Enter(Asked, oneshot::Sender<Result<String, String>>),
     /// End the recovery that is under way, and the latch.
@@ -42,7 +51,7 @@ impl Door {
     ///
     /// # Errors
     /// Where the task does not answer.
-    pub async fn plan(&self, asked: Option<Asked>) -> Result<Vec<Plan>, Silent> {
+    pub async fn plan(&self, asked: Option<Asked>) -> Result<Planned, Silent> {
         self.ask(|answer| Question::Plan(asked, answer)).await
     }
 

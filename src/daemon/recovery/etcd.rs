@@ -80,7 +80,13 @@ pub(super) async fn restore(order: &Order, source: Source) -> Ended {
     let book = Book::open(order)?;
     let resumed = match book.last() {
         Work::Restore(it) if it.id == order.id && it.source == source => Some(it),
-        // Of another way that failed, or of another recovery: taken back first.
+        // Of another way of this recovery, which failed and could not be taken back: the member is
+        // stopped, and gone on with from there.
+        Work::Restore(it) if it.id == order.id && !it.stage.committed() => {
+            order.say("the way before it could not be taken back: etcd is stopped already");
+            it.instead(source.clone())
+        }
+        // Of another recovery: taken back first.
         Work::Restore(it) => {
             take_back(order, &Work::Restore(it)).await?;
             None

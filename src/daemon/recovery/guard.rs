@@ -35,6 +35,8 @@ const PROC: &str = "/proc";
 /// How the guarded files stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardView {
+    /// They were looked at. Before that, that there are no files means nothing.
+    pub looked: bool,
     /// Each file.
     pub files: Vec<FileReport>,
     /// Whether `kubeadm` is at work; asked only while a file is wrong.
@@ -77,6 +79,7 @@ pub fn spawn(
     let period = settings.probe.period;
     let probes = probe::spawn(period, SETTLE, wanted, exec, shutdown.clone());
     let (publish, view) = watch::channel(GuardView {
+        looked: false,
         files: Vec::new(),
         kubeadm: Reading::not_asked(),
         problems: Vec::new(),
@@ -247,6 +250,7 @@ impl Task {
             .await?;
         }
         let view = GuardView {
+            looked: true,
             files,
             kubeadm,
             problems: self.problems.clone(),

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::publish::RecoveryPublisher;
 use crate::config::Settings;
 
-pub use door::{Door, Question, Silent};
+pub use door::{Door, Planned, Question, Silent};
 pub(super) use task::Sources;
 
 /// Starts the task of recovery; it ends with `stop`. What is under way then is gone on with by the

@@ -2,7 +2,7 @@
 //! certificates, kubeconfig. Looked at when a loss is seen, when a plan is asked for, and now and
 //! then for `status`: it costs some reads of the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::static_pods;
 use crate::backup::high_water;
 use crate::backup::restore::Tool;
 use crate::config::Settings;
+use crate::core::id::CheckpointId;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 use crate::core::recovery::etcd_seen::{DataDir, EtcdAnswer, EtcdHost};
 use crate::core::recovery::evidence::{DoorAnswer, Evidence, Instance, Owner, Run};
@@ -74,7 +75,7 @@ pub(super) async fn gather(
         ));
     }
     Resources {
-        checkpoints: checkpoints(evidence, report),
+        checkpoints: checkpoints(evidence, report, &settings.policy.rescue),
         copies: static_pods::copies(guarded),
         put_back: BTreeMap::new(),
         not_put_back: Vec::new(),
@@ -139,13 +140,27 @@ fn administrator(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("recovery.kubeconfig: {}", chain(&error)))
 }
 
-/// Which checkpoints could be activated.
-fn checkpoints(evidence: &Evidence, report: &Report) -> Reading<BTreeMap<Part, Vec<String>>> {
+/// Which checkpoints could be activated. One whose parent was deleted is not, unless it is one of
+/// those that are to be rescued.
+fn checkpoints(
+    evidence: &Evidence,
+    report: &Report,
+    rescued: &BTreeSet<CheckpointId>,
+) -> Reading<BTreeMap<Part, Vec<String>>> {
+    if !evidence.loop_turned {
+        return Reading::not_asked();
+    }
     let mut all: BTreeMap<Part, Vec<String>> = BTreeMap::new();
     for seen in &evidence.checkpoints {
         let mut blockers = Vec::new();
         if !seen.good {
             blockers.push(format!("checkpoint {}: {}", seen.id, seen.reason));
+        }
+        if seen.state == State::Orphaned && !rescued.contains(&seen.id) {
+            blockers.push(format!(
+                "checkpoint {} is not activated, its parent was deleted: {}",
+                seen.id, seen.reason
+            ));
         }
         if seen.state == State::Refused {
             blockers.push(format!(

@@ -13,6 +13,9 @@ use crate::core::recovery::resources::Resources;
 
 /// The file of each part of which there is a good copy.
 pub(super) fn copies(guarded: &GuardView) -> Reading<BTreeMap<Part, String>> {
+    if !guarded.looked {
+        return Reading::not_asked();
+    }
     let files = guarded.files.iter();
     let kept = files.filter_map(|file| {
         file.copy

@@ -17,12 +17,14 @@ use super::resources;
 use crate::config::Settings;
 use crate::core::reading::Reading;
 use crate::core::recovery::assess::assess;
+use crate::core::recovery::back_off::Deaths;
 use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::journal::{Act, Journal};
 use crate::core::recovery::loss::{Assessment, Condition};
 use crate::core::recovery::memory::Memory;
 use crate::core::recovery::plan::{Asked, Plan, Restraint, plan};
 use crate::core::recovery::resources::Resources;
+use crate::core::recovery::unasked::unasked;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 use crate::daemon::execute::blocking;
@@ -38,6 +40,8 @@ const QUICK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(600);
 /// While something is, it may have changed.
 const LOOK_LOST: Duration = Duration::from_secs(10);
+/// Nobody had asked some source then, shortly after the start.
+const LOOK_EARLY: Duration = Duration::from_secs(1);
 /// The journal could not be opened.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -66,6 +70,10 @@ pub(super) struct Task {
     pub(super) job: Option<Job>,
     pub(super) resources: Option<(Resources, Moment)>,
     pub(super) told: Told,
+    /// Of this recovery: who waits in the kubelet's back-off.
+    pub(super) deaths: Deaths,
+    /// `resources` were looked at before every source was asked.
+    looked_early: bool,
 }
 
 impl Task {
@@ -98,6 +106,8 @@ impl Task {
             job: None,
             resources: None,
             told: Told::default(),
+            deaths: Deaths::default(),
+            looked_early: false,
         }
     }
 
@@ -174,6 +184,9 @@ impl Task {
         let plan = self.plan_for(&assessment, &found, &restraint);
         if self.current.is_some() {
             if self.journal.is_some() {
+                if restraint.held.is_empty() {
+                    self.wake_up(&evidence).await;
+                }
                 self.go_on(&evidence, &assessment, plan.as_ref(), &found)
                     .await;
             } else if let Some(plan) = &plan
@@ -276,13 +289,23 @@ impl Task {
         doing == Some(&Act::Temporary)
     }
 
+    /// Sources that nobody has asked since the start.
+    pub(super) fn unasked(&self) -> Vec<String> {
+        unasked(&self.evidence.borrow(), self.guard.borrow().looked)
+    }
+
     async fn look(&mut self, evidence: &Evidence, lost: bool, now: Moment) {
-        let every = if lost { LOOK_LOST } else { LOOK };
+        let every = match (self.looked_early, lost) {
+            (true, _) => LOOK_EARLY,
+            (false, true) => LOOK_LOST,
+            (false, false) => LOOK,
+        };
         if let Some((_, at)) = &self.resources
             && now.since(*at) < every
         {
             return;
         }
+        self.looked_early = !self.unasked().is_empty();
         self.resources = Some((self.gather(evidence).await, now));
     }
 

@@ -67,30 +67,48 @@ pub(super) async fn run(order: &Order) -> Ended {
     }
 }
 
-/// Writes the tree from the first source that has all of it; gives the source in words.
+/// Writes the tree from the first source that has all of it, else from the one that lacks least: an
+/// API server that runs does not have what was deleted from it. Gives the source in words.
 async fn write(order: &Order, place: &Place) -> Result<String, String> {
     let mut failures = Vec::new();
+    let mut best: Option<(Vec<&str>, Prepared, String)> = None;
     for (source, words) in sources(order).await {
-        match Box::pin(prepared(order, source, &words)).await {
-            Ok(prepared) => {
-                for warning in &prepared.plan.warnings {
-                    order.say(&format!("warning: {warning}"));
-                }
-                place
-                    .write(&prepared.assets, &prepared.plan.empty_dirs)
-                    .map_err(|error| chain(&error))?;
-                return Ok(words);
-            }
+        let prepared = match Box::pin(prepared(order, source, &words)).await {
+            Ok(prepared) => prepared,
             Err(why) => {
                 order.say(&format!("not from {words}: {why}"));
                 failures.push(format!("{words}: {why}"));
+                continue;
             }
+        };
+        let lacks = prepared.plan.lacks();
+        let whole = lacks.is_empty();
+        if !whole {
+            order.say(&format!("{words} lacks {}", lacks.join(", ")));
+        }
+        if best
+            .as_ref()
+            .is_none_or(|(least, ..)| lacks.len() < least.len())
+        {
+            best = Some((lacks, prepared, words));
+        }
+        if whole {
+            break;
         }
     }
-    Err(format!(
-        "no source has what a temporary control plane needs: {}",
-        failures.join("; ")
-    ))
+    let Some((_, prepared, words)) = best else {
+        return Err(format!(
+            "no source has what a temporary control plane needs: {}",
+            failures.join("; ")
+        ));
+    };
+    for warning in &prepared.plan.warnings {
+        order.say(&format!("warning: {warning}"));
+    }
+    place
+        .write(&prepared.assets, &prepared.plan.empty_dirs)
+        .map_err(|error| chain(&error))?;
+    Ok(words)
 }
 
 async fn prepared(order: &Order, source: Source, words: &str) -> Result<Prepared, String> {

@@ -59,7 +59,8 @@ pub type Record<'a, T> = &'a mut (dyn FnMut(&T) -> Result<(), RecordError> + Sen
 /// Tells somebody, one sentence.
 pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);
 
-/// For the member to answer after it was started: the kubelet or systemd has to notice first.
-const ANSWERS: Duration = Duration::from_secs(180);
+/// For the member to answer after it was started: the kubelet or systemd has to notice first, and a
+/// kubelet that has seen it die again and again waits up to 300 s.
+const ANSWERS: Duration = Duration::from_secs(360);
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(250);

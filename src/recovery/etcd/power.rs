@@ -49,6 +49,7 @@ pub async fn stop(settings: &Settings, home: &Home, id: &str, say: Say<'_>) -> R
             let (owned, file, id) = (settings.clone(), file.clone(), id.to_owned());
             blocking(move || take_manifest(&owned, &file, &id)).await?;
             pod_gone(settings, namespace, pod, say).await?;
+            forget_deaths(settings, namespace, pod, say).await;
         }
         Runs::Unit { unit } => units::run(unit, Job::Stop).await?,
         Runs::SelfHosted { .. } => {
@@ -244,7 +245,7 @@ pub(super) fn write_manifest(
 
 /// Waits until containerd lists nothing of the pod that runs; stops it itself where the kubelet
 /// does not.
-async fn pod_gone(
+pub(super) async fn pod_gone(
     settings: &Settings,
     namespace: &str,
     pod: &str,
@@ -289,6 +290,31 @@ async fn pod_gone(
             )));
         }
         sleep(LOOK).await;
+    }
+}
+
+/// The kubelet counts the deaths of a pod's containers as long as containerd lists them, and a
+/// static pod is the same pod whenever its manifest is the same: an etcd that had died again and
+/// again would be started up to 300 s later than it is asked for. What cannot be forgotten is waited
+/// for.
+///
+/// Source: kubelet `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `doBackOff`.
+async fn forget_deaths(settings: &Settings, namespace: &str, pod: &str, say: Say<'_>) {
+    let containerd = Containerd::new(containerd_config(settings));
+    let name = format!("{pod}-{}", settings.node.name);
+    let Ok(view) = containerd.view().await else {
+        return;
+    };
+    let of_pod = |it: &&Sandbox| it.pod.namespace == namespace && it.pod.name == name;
+    let ended = view.sandboxes.iter().filter(of_pod).filter(|it| !it.has_task());
+    for container in ended.flat_map(|it| &it.containers) {
+        if let Err(error) = containerd.forget_ended(&container.id).await {
+            let why = crate::store::chain(&error);
+            say(&format!(
+                "an ended container of etcd stays, so the kubelet may start it late: {why}"
+            ));
+            return;
+        }
     }
 }
 

@@ -117,7 +117,7 @@ async fn steps(
             ReplaceStage::Adding => it.new_member = Some(add(settings, &it).await?),
             ReplaceStage::Starting => join(settings, &it).await?,
             ReplaceStage::Promoting => promote(settings, &it).await?,
-            ReplaceStage::Settling => settle(settings, &it).await?,
+            ReplaceStage::Settling => settle(settings, &it, say).await?,
             ReplaceStage::Verifying => verify(settings, &it).await?,
         }
         hit("replace-etcd.step-done");
@@ -258,9 +258,19 @@ async fn promoted(settings: &Settings, it: &Replace) -> Result<bool, Error> {
 }
 
 /// What starts it is as it was: the member's log is there, its flags are not read any more.
-async fn settle(settings: &Settings, it: &Replace) -> Result<(), Error> {
+async fn settle(settings: &Settings, it: &Replace, say: Say<'_>) -> Result<(), Error> {
     match &it.home.runs {
-        Runs::StaticPod { file, .. } => {
+        Runs::StaticPod {
+            file,
+            namespace,
+            pod,
+        } => {
+            let (owned, id, name) = (settings.clone(), it.id.clone(), file.clone());
+            // One after the other: a member that finds its port taken ends, and is started again
+            // minutes later.
+            if blocking(move || joining::taken(&owned, &id, &name)).await? {
+                power::pod_gone(settings, namespace, pod, say).await?;
+            }
             let (owned, id, file) = (settings.clone(), it.id.clone(), file.clone());
             blocking(move || joining::end(&owned, &id, &file)).await
         }

@@ -2,16 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::text::{between, shortened};
+use super::text::{between, extent, fitting};
 use crate::core::recovery::availability::{Stretch, stretches};
 use crate::core::recovery::record::Record;
 
 /// Width of the whole picture.
 pub(super) const WIDTH: f64 = 1040.0;
 /// Where time begins: names of the rows stand left of it.
-pub(super) const LEFT: f64 = 230.0;
+pub(super) const LEFT: f64 = 280.0;
 /// Where time ends: durations may stand right of it.
-pub(super) const RIGHT: f64 = 960.0;
+pub(super) const RIGHT: f64 = 910.0;
 /// Height of a row.
 pub(super) const ROW: f64 = 26.0;
 /// Height of a row of labels.
@@ -20,10 +20,10 @@ pub(super) const LANE: f64 = 17.0;
 pub(super) const TOP: f64 = 34.0;
 /// Most phases and events that are drawn; the tables have all.
 const MOST: usize = 24;
-/// Longest label of an event, in characters.
-const LABEL: usize = 46;
-/// Generous width of a character of a label.
-const CHARACTER: f64 = 6.0;
+/// Longest label of an event: less than half of the picture, so that it has room on one side.
+const LABEL: f64 = 340.0;
+/// Size of its font, as in the style.
+const LABEL_FONT: f64 = 11.5;
 /// Between two labels in one lane.
 const GAP: f64 = 10.0;
 
@@ -84,25 +84,13 @@ pub(super) struct Label {
 impl Label {
     /// From where to where the text goes.
     pub(super) fn span(&self) -> (f64, f64) {
-        let width = width(&self.text) + 5.0;
+        let width = extent(&self.text, LABEL_FONT) + 5.0;
         if self.leftwards {
             (self.at - width, self.at)
         } else {
             (self.at, self.at + width)
         }
     }
-}
-
-fn width(text: &str) -> f64 {
-    // Most characters outside of Latin script are twice as wide.
-    let widths = text.chars().map(|c| {
-        if c >= '\u{1100}' && c != '…' {
-            2.0
-        } else {
-            1.0
-        }
-    });
-    widths.sum::<f64>() * CHARACTER
 }
 
 /// Lays out `record` as it is at `now`.
@@ -149,7 +137,7 @@ pub(super) fn layout(record: &Record, now: Timestamp) -> Layout {
     let drawn = record.events.iter().take(MOST);
     let labels = drawn.map(|event| Label {
         at: x(event.at),
-        text: shortened(&visible(&event.what), LABEL),
+        text: fitting(&visible(&event.what), LABEL, LABEL_FONT),
         lane: 0,
         leftwards: false,
         api: event.api,

@@ -6,13 +6,19 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::layout::{Bar, BarKind, LANE, LEFT, Label, Layout, RIGHT, ROW, TOP, WIDTH, layout};
-use super::text::{duration, escaped, seconds, shortened, utc};
+use super::text::{duration, escaped, extent, fitting, seconds, utc};
 use crate::core::recovery::availability::Stretch;
 use crate::core::recovery::record::Record;
 use crate::core::recovery::view::seconds_between;
 
-/// Longest name of a row, in characters.
-const NAME: usize = 32;
+/// Size of the font of the rows' names, as in the style.
+const NAME_FONT: f64 = 13.0;
+/// The same of durations.
+const LENGTH_FONT: f64 = 12.0;
+/// Nothing is written nearer to an edge.
+const EDGE: f64 = 4.0;
+/// Between a row's name and where time begins.
+const NAME_GAP: f64 = 12.0;
 
 /// The timeline of `record` as it is at `now`.
 #[must_use]
@@ -100,9 +106,9 @@ fn name(out: &mut String, text: &str, top: f64) {
     let _ = writeln!(
         out,
         "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-        LEFT - 12.0,
+        LEFT - NAME_GAP,
         top + 17.0,
-        escaped(&shortened(text, NAME))
+        escaped(&fitting(text, LEFT - NAME_GAP - EDGE, NAME_FONT))
     );
 }
 
@@ -170,12 +176,13 @@ fn row(out: &mut String, bar: &Bar, top: f64) {
     };
     let text = format!("{length}{suffix}");
     // Right of the bar, or left of it where the picture ends.
-    let (x, anchor) = if bar.from + width < RIGHT - 10.0 {
-        (bar.from + width + 6.0, "start")
-    } else if bar.from > LEFT + 90.0 {
+    let (right, needs) = (bar.from + width + 6.0, extent(&text, LENGTH_FONT));
+    let (x, anchor) = if right + needs <= WIDTH - EDGE {
+        (right, "start")
+    } else if bar.from - 6.0 - needs > LEFT {
         (bar.from - 6.0, "end")
     } else {
-        (bar.from + width + 6.0, "start")
+        (WIDTH - EDGE, "end")
     };
     let _ = writeln!(
         out,

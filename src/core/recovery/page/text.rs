@@ -29,13 +29,39 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// At most `most` characters of `text`, the last one an ellipsis where it is longer.
+/// Width of `text` in a font of `size`, at the most: the widest of the fonts that the style names,
+/// DejaVu Sans, rounded up.
 #[must_use]
-pub fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+pub fn extent(text: &str, size: f64) -> f64 {
+    text.chars().map(|c| ems(c) * size).sum()
+}
+
+fn ems(c: char) -> f64 {
+    match c {
+        'i' | 'j' | 'l' => 0.3,
+        'f' | 'r' | 't' | ' ' | '-' | '.' | ',' | ':' | ';' | '\'' | '!' | '|' | '(' | ')'
+        | '/' => 0.42,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 1.0,
+        c if c.is_ascii_uppercase() => 0.79,
+        c if c.is_ascii() => 0.65,
+        // Most characters outside of Latin script are as wide as they are high, some more.
+        c if c >= '\u{1100}' => 1.4,
+        _ => 0.9,
+    }
+}
+
+/// As much of `text` as has room, the last character an ellipsis where it is not all of it.
+#[must_use]
+pub fn fitting(text: &str, room: f64, size: f64) -> String {
+    if extent(text, size) <= room {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    let mut left = room - extent("…", size);
+    let fits = text.chars().take_while(|c| {
+        left -= ems(*c) * size;
+        left >= 0.0
+    });
+    let mut short: String = fits.collect();
     short.truncate(short.trim_end().len());
     short.push('…');
     short

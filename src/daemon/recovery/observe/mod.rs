@@ -202,6 +202,7 @@ impl Observer {
             leases,
             operations,
             hold,
+            loop_turned: !(self.report)().sources.is_empty(),
             checkpoints: self.checkpoints(),
         }
     }

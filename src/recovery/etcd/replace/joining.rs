@@ -42,6 +42,26 @@ pub(super) fn begin(settings: &Settings, id: &str, file: &str, cluster: &str) ->
     write_manifest(settings, file, &adapted, attributes, before.as_deref())
 }
 
+/// Takes the adapted manifest away, so that the pod ends; `true`: no manifest stands there now. Blocks.
+///
+/// # Errors
+/// Where the directory cannot be read or written.
+pub(super) fn taken(settings: &Settings, id: &str, file: &str) -> Result<bool, Error> {
+    let adapted = joining(&place(settings, id)?, file)?;
+    let dir = Dir::open(&settings.paths.manifest_dir)?;
+    match dir.read(file, LIMIT) {
+        Ok((standing, _)) if Some(&standing) == adapted.as_ref() => {
+            durable::remove_in(&dir, file)?;
+            hit("recovery-etcd.joining-taken");
+            Ok(true)
+        }
+        // The original, or somebody else's: to be said by who puts the original back.
+        Ok(_) => Ok(false),
+        Err(error) if error.is_absent() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Puts the original manifest back. Blocks.
 pub(super) fn end(settings: &Settings, id: &str, file: &str) -> Result<(), Error> {
     let adapted = joining(&place(settings, id)?, file)?;

@@ -1,0 +1,137 @@
+//! Controller manager and scheduler end without an API server, again and again; once it serves, the
+//! kubelet starts them up to 300 s later, by how often they had ended. During a recovery they are
+//! worth starting at once: when the kubelet is made to forget the ended containers.
+//!
+//! Source: kubelet `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `doBackOff`: without an ended
+//! container there is none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::evidence::{Evidence, Owner, Run};
+use super::part::Part;
+use crate::core::time::Moment;
+
+/// Who ends for want of an API server.
+const PARTS: [Part; 2] = [Part::ControllerManager, Part::Scheduler];
+/// Ended for so long: what is only being started has no task either.
+const ENDED: Duration = Duration::from_secs(5);
+/// So often in one recovery: one that ends for a reason of its own is the kubelet's to slow down.
+const MOST: u32 = 3;
+
+/// What was seen to have ended, and how often a part was helped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deaths {
+    seen: BTreeMap<String, Moment>,
+    helped: BTreeMap<Part, u32>,
+}
+
+impl Deaths {
+    /// Takes in what is seen; gives each part that waits for the kubelet, with its ended containers.
+    /// Nothing while no API server serves, or where containerd is not known.
+    pub fn look(&mut self, evidence: &Evidence) -> Vec<(Part, Vec<String>)> {
+        let mut due = Vec::new();
+        let mut seen = BTreeMap::new();
+        for part in PARTS {
+            let Some(here) = evidence.here(part) else {
+                return Vec::new();
+            };
+            let lives = here
+                .iter()
+                .any(|it| matches!(it.run, Run::Running | Run::Starting));
+            let ended = here
+                .iter()
+                .filter(|it| it.owner == Owner::Kubelet && matches!(it.run, Run::Ended(_)));
+            let mut all = Vec::new();
+            for instance in ended {
+                let since = self.seen.get(&instance.container).copied();
+                let since = since.unwrap_or(evidence.at);
+                seen.insert(instance.container.clone(), since);
+                if evidence.at.since(since) >= ENDED {
+                    all.push(instance.container.clone());
+                }
+            }
+            let helped = self.helped.entry(part).or_default();
+            if evidence.api_serves() && !lives && !all.is_empty() && *helped < MOST {
+                *helped += 1;
+                due.push((part, all));
+            }
+        }
+        self.seen = seen;
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::reading::Reading;
+    use crate::core::recovery::evidence::{Door, DoorAnswer, DoorKind, Instance};
+
+    fn seen(second: u64, answer: DoorAnswer, runs: &[(&str, Run)]) -> Evidence {
+        let mut evidence = Evidence::nothing("n1", Moment(second * 1000));
+        let here = runs.iter().map(|(container, run)| Instance {
+            owner: Owner::Kubelet,
+            name: "kube-system/kube-scheduler-n1".to_owned(),
+            sandbox: "sandbox".to_owned(),
+            container: (*container).to_owned(),
+            run: run.clone(),
+        });
+        let all = BTreeMap::from([(Part::Scheduler, here.collect())]);
+        evidence.containers = Reading::Known(all);
+        evidence.doors = vec![Door {
+            kind: DoorKind::Loopback,
+            url: "https://127.0.0.1:6443".to_owned(),
+            answer,
+            detail: String::new(),
+            at: evidence.at,
+        }];
+        evidence
+    }
+
+    fn ended() -> Run {
+        Run::Ended("exit code 1".to_owned())
+    }
+
+    #[test]
+    fn what_waits_for_the_kubelet_is_helped_once_an_api_server_serves_and_not_for_ever() {
+        let mut deaths = Deaths::default();
+        let gone = DoorAnswer::Refused;
+        for second in [0, 10] {
+            let none = deaths.look(&seen(second, gone, &[("a", ended())]));
+            assert!(none.is_empty(), "no API server: it would only end again");
+        }
+        let serving = DoorAnswer::Serving;
+        let due = deaths.look(&seen(11, serving, &[("a", ended())]));
+        assert_eq!(due, [(Part::Scheduler, vec!["a".to_owned()])]);
+        // One that ends by itself, each time anew.
+        let mut helped = 1;
+        for second in (20..200).step_by(10) {
+            let name = format!("b{second}");
+            let first = deaths.look(&seen(second, serving, &[(&name, ended())]));
+            assert!(first.is_empty(), "it may only be being started");
+            helped += deaths
+                .look(&seen(second + 6, serving, &[(&name, ended())]))
+                .len();
+        }
+        assert_eq!(helped, 3);
+    }
+
+    #[test]
+    fn who_lives_or_is_not_known_is_left_alone() {
+        let serving = DoorAnswer::Serving;
+        for run in [Run::Running, Run::Starting] {
+            let mut deaths = Deaths::default();
+            for second in [0, 10, 20] {
+                let both = [("a", ended()), ("b", run.clone())];
+                assert!(deaths.look(&seen(second, serving, &both)).is_empty());
+            }
+        }
+        let mut deaths = Deaths::default();
+        for second in [0, 10, 20] {
+            let mut unknown = seen(second, serving, &[("a", ended())]);
+            unknown.containers = Reading::not_asked();
+            assert!(deaths.look(&unknown).is_empty());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Losses of self-hosted components by the cluster's own objects, and what an operator does about them afterwards.
+# Needs scenario.bash and recovery.bash.
+
+DAEMONSET=/apis/apps/v1/namespaces/kube-system/daemonsets/kube-apiserver
+LOST=(kube-scheduler kube-controller-manager)
+ORPHAN='{"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "propagationPolicy": "Background"}'
+
+# --- the API server: its pods deleted, and its spec broken so that it cannot return -----------------------------------
+
+# The containers as they are now, and the same with a flag that no API server knows.
+template() { jq -c --arg flag "$1" --arg strategy "$2" '{spec: {updateStrategy: {type: $strategy, rollingUpdate: null},
+    template: {spec: {containers: [.spec.template.spec.containers[] | .command -= ["--no-such-flag"] | if $flag == "" then . else .command += [$flag] end]}}}}'; }
+break_api_server() {
+    local pod
+    api GET "$DAEMONSET" | template --no-such-flag OnDelete >"$LAB_DIR/broken.json"
+    api PATCH "$DAEMONSET" "$LAB_DIR/broken.json" >/dev/null
+    for pod in $(api_pods 'select(.metadata.labels["k8s-app"] == "kube-apiserver") | .metadata.name'); do
+        echo '{"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}' | api DELETE "/api/v1/namespaces/kube-system/pods/$pod" - >/dev/null
+    done
+}
+repair_api_server() {
+    api GET "$DAEMONSET" | template '' RollingUpdate >"$LAB_DIR/repaired.json"
+    api PATCH "$DAEMONSET" "$LAB_DIR/repaired.json" >/dev/null
+}
+# When it first answered after it had first failed.
+served_again() {
+    local failed
+    failed=$(first_failure "$FAULT_AT") && first_ok "$failed"
+}
+
+# --- scheduler and controller manager: deleted, objects and all -------------------------------------------------------
+
+# Stopped first: either would make or place its successor in the instant before it dies.
+delete_controllers() {
+    local component id path
+    for component in "${LOST[@]}"; do
+        for id in $(running_containers "^$component-"); do kill -STOP "$(ctr_k8s tasks ls | awk -v id="$id" '$1 == id {print $2}')"; done
+        api DELETE "/apis/apps/v1/namespaces/kube-system/deployments/$component" - <<<"$ORPHAN" >/dev/null
+        for path in apis/apps/v1/namespaces/kube-system/replicasets api/v1/namespaces/kube-system/pods; do
+            api DELETE "/$path?labelSelector=k8s-app%3D$component" - <<<"$ORPHAN" >/dev/null
+        done
+    done
+}
+no_controller_runs() { pod_is_gone '^kube-scheduler-' && pod_is_gone '^kube-controller-manager-'; }
+# lease_fresher_than COMPONENT EPOCH_MS   it renews its lease only while it works
+lease_fresher_than() {
+    local renewed
+    renewed=$(api GET "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/$1" | jq -r .spec.renewTime)
+    (($(date -d "$renewed" +%s%3N) > $2))
+}
+controllers_work() { lease_fresher_than kube-controller-manager $((FAULT_AT + 3000)) && lease_fresher_than kube-scheduler $((FAULT_AT + 3000)); }
