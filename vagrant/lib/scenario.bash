@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scenarios share. Each sources this file, gives itself a cluster, and checks what it promises. A scenario that ends
-# without having checked anything, or in the middle, has failed; the next one then begins with new machines.
+# What the scenarios share. Each sources this file, gives itself a cluster, and checks what it promises. After one that has
+# failed, the next one begins with new machines.
 #
 #   NODES_BACKEND   nspawn or vagrant (run-scenarios --nodes)
 #   LAB_SHARED=1    (set by run-scenarios) leave the cluster for the next scenario
@@ -16,29 +16,8 @@ SCENARIO="${0##*/}"
 LAB_RESULTS="${LAB_RESULTS:-${CARGO_TARGET_DIR:-$LAB_REPOSITORY/target}/lab}"
 KEPT_WORD=''
 
-scenario_begin() {
-    trap scenario_end EXIT
-    trap 'exit 130' INT TERM HUP
-    mkdir -p "$LAB_RESULTS"
-    echo "$SCENARIO: $1"
-}
-
-scenario_end() {
-    local code=$?
-    trap - EXIT
-    set +e
-    ((code == 0 || FAILED > 0)) || {
-        FAILED=1
-        echo "  FAILED  the scenario ended in the middle (exit code $code)"
-    }
-    ((PASSED + FAILED > 0)) || FAILED=1
-    ((FAILED == 0)) || keep_logs
-    # What a scenario did to the shared nodes, it takes back itself.
-    ! declare -F scenario_cleanup >/dev/null || scenario_cleanup
-    if ((FAILED > 0)) && [[ -z "${LAB_KEEP_BROKEN-}" ]] || [[ -z "${LAB_SHARED-}" ]]; then nodes_down; fi
-    echo "$PASSED passed, $FAILED failed"
-    exit $((FAILED > 0))
-}
+# What a scenario did to the shared nodes, it takes back itself (scenario_cleanup). LAB_KEEP_BROKEN=1: to look at.
+take_away() { [[ -n "${LAB_SHARED-}" && -n "${LAB_KEEP_BROKEN-}" ]] || nodes_down; }
 
 keep_logs() {
     local where="$LAB_RESULTS/nodes-$SCENARIO" node
@@ -67,7 +46,8 @@ given_cluster() {
     fi
     [[ ! -e "$NODES_DIR/cluster" ]] || note "the cluster is not well: $(what_is_wrong); it is made anew"
     nodes_down
-    cluster_up 2>"$LAB_RESULTS/cluster-up.log" || {
+    # A process of its own: a failed step ends it, which it would not behind an "or".
+    "$VAGRANT_DIR/cluster" --nodes "$NODES_BACKEND" up 2>"$LAB_RESULTS/cluster-up.log" || {
         cat "$LAB_RESULTS/cluster-up.log"
         exit 1
     }
