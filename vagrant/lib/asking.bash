@@ -120,11 +120,11 @@ etcdctl_on() {
         --cert=$pki/healthcheck-client.crt --key=$pki/healthcheck-client.key "$@" 2>/dev/null
 }
 etcd_is_healthy_on() { etcdctl_on "$1" endpoint health >/dev/null; }
+# As many members that may vote as there are masters, and each is healthy.
 etcd_is_whole() {
-    local node
-    for node in "${MASTERS[@]}"; do etcd_is_healthy_on "$node" || return 1; done
+    etcdctl_on "${MASTERS[0]}" endpoint health --cluster >/dev/null || return 1
     [[ "$(etcdctl_on "${MASTERS[0]}" member list -w json | jq '[.members[] | select(.isLearner != true)] | length')" == "${#MASTERS[@]}" ]]
 }
 
 # Everything as it should be: nothing of Rekindle's own runs, and it calls the control plane healthy.
-all_is_well() { api_serves_everywhere && control_plane_ready && etcd_is_whole && all_checkpoints_are inactive && all_conditions_are healthy; }
+all_is_well() { api_serves_everywhere && all_checkpoints_are inactive && all_conditions_are healthy && control_plane_ready && etcd_is_whole; }

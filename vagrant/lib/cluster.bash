@@ -106,8 +106,9 @@ objects() { # MASTER
     "$LAB_SCRIPTS/manifests" "$dir" "$LAB_IMAGE_TAG"
 }
 
-# The first master's port belongs to the temporary API server: it is no place for a real one until that has ended, so that
-# none fails there and is made to wait longer each time. The other temporary ones place it, and end last.
+# The first master's port belongs to the temporary API server: it is no place for a real one until that is about to end, so
+# that none fails there again and again and has to wait longer each time. By then everything else runs: a controller manager
+# that finds no API server on its own master when it starts ends, and one that has found it waits.
 self_hosted_up() { # MASTER
     local first=$1 node
     objects "$first"
@@ -119,13 +120,12 @@ self_hosted_up() { # MASTER
     # In its first seconds it makes kube-system and its own roles; until then it refuses some of ours.
     wait_for 60 "the API objects to be created" create_objects "$NODES_DIR/objects/objects.json"
     for node in $(others "$first"); do wait_for 60 "the kubelet of $node to have registered it" has_api_server "$node"; done
-    wait_for 180 "the self-hosted pods to have begun, and API servers to serve on the other masters" others_serve "$first"
+    wait_for 180 "everything but the API server of $first to be self-hosted" others_serve "$first"
     step "the other masters serve"
-    provision "$first" control-plane end kube-apiserver
     wait_for 60 "$first to be marked as a place for an API server" has_api_server "$first"
-    each_of "${MASTERS[*]}" provision rekindle
-    wait_for 60 "every pod to have its place" pods_are '.spec.nodeName != null'
+    LAB_PAUSE=0.2 wait_for 60 "every pod to have its place" pods_are '.spec.nodeName != null'
     provision "$first" control-plane end
+    each_of "${MASTERS[*]}" provision rekindle
     wait_for 180 "the self-hosted control plane to be Ready on every master" control_plane_ready
     step "the control plane is self-hosted"
 }
@@ -141,7 +141,7 @@ pods_are() { # FILTER
 pods_that() { # COMPONENT FILTER
     api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$1" | jq "[.items[] | select($2)] | length"
 }
-# The temporary one may go: the other masters' API servers serve, and the rest has its place. Where there is no other master,
+# The temporary one may go: the other masters' API servers serve, and the rest is Ready. Where there is no other master,
 # nobody asks for a label, and its kubelet has begun with everything.
 others_serve() { # MASTER
     local node component
@@ -150,7 +150,7 @@ others_serve() { # MASTER
         return
     }
     for component in kube-controller-manager kube-scheduler; do
-        [[ "$(pods_that "$component" '.spec.nodeName != null')" == "${#MASTERS[@]}" ]] || return 1
+        [[ "$(pods_that "$component" 'any(.status.conditions[]?; .type == "Ready" and .status == "True")')" == "${#MASTERS[@]}" ]] || return 1
     done
     for node in $(others "$1"); do api_serves_at "$node" || return 1; done
 }
