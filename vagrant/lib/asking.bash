@@ -86,10 +86,12 @@ none_of_them_runs() {
     local node
     for node in "${MASTERS[@]}"; do ! running_tasks "$node" | grep -qxFf "$1" || return 1; done
 }
-# running_containers NODE COMPONENT   how many containers of this component run there, whoever runs them
-running_containers() {
-    # shellcheck disable=SC2016
-    on "$1" sh -c 'for process in /proc/[0-9]*/comm; do cat "$process" 2>/dev/null; done' | grep -c "^${2:0:15}\$" || true
+# components_on NODE   what of the control plane runs there, a line for each process, whoever runs it: names of 15 characters
+components_on() {
+    local all=(etcd "${COMPONENTS[@]}") names
+    # One that ends meanwhile cannot be read.
+    names=$(on "$1" sh -c 'cat /proc/[0-9]*/comm 2>/dev/null; true') && [[ -n "$names" ]] || return 1
+    grep -xF "$(printf '%.15s\n' "${all[@]}")" <<<"$names" || true
 }
 
 # rekindle_status NODE

@@ -77,18 +77,16 @@ no_manifest_of_ours() {
     local node left
     for node in "${MASTERS[@]}"; do
         left=$(on "$node" find /etc/kubernetes/manifests -type f ! -name etcd.yaml)
-        [[ -z "$left" ]] || { echo "$node: $left" >&2 && return 1; }
+        [[ -z "$left" ]] || { echo "$node: $left" && return 1; }
     done
 }
 
 # Whoever runs it: the kubelet, its static pods, our own engine.
 nothing_runs_twice() {
-    local node component count
+    local node twice
     for node in "${MASTERS[@]}"; do
-        for component in etcd "${COMPONENTS[@]}"; do
-            count=$(running_containers "$node" "$component")
-            ((count <= 1)) || { echo "$node runs $component $count times" >&2 && return 1; }
-        done
+        twice=$(components_on "$node" | sort | uniq -d) || return 1
+        [[ -z "$twice" ]] || { echo "$node runs more than one $twice" && return 1; }
     done
 }
 
@@ -105,7 +103,7 @@ only_checkpoints_helped() {
     local node
     for node in "${MASTERS[@]}"; do
         [[ "$(recovery_on "$node")" == "$(grep "^$node " <<<"$RECOVERIES")" ]] || says "$node" '(.recovery.running.rung // .recovery.last.rung) == "checkpoints"' || {
-            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)" >&2
+            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)"
             return 1
         }
     done
