@@ -2,12 +2,14 @@
 # What the cluster says of itself: API servers by their addresses, Rekindle, containerd and etcd on their nodes.
 # Needs nodes.bash.
 
-# api_at NODE METHOD PATH [BODY]   one request to the API server of this master, with the admin certificate
+# api_at NODE METHOD PATH [BODY]   one request to the API server of this master, with the admin certificate. By the name for all
+# of them: a machine with another address has it in its certificate too.
 api_at() {
     local node=$1 method=$2 path=$3 body=()
     (($# < 4)) || body=(--data-binary "$4" -H "Content-Type: $(content_type "$method")")
     outside curl -sS --fail-with-body --max-time $((5 * LAB_SLOW)) -X "$method" "${body[@]}" --cacert "$NODES_DIR/pki/n1/ca.crt" \
-        --cert "$NODES_DIR/pki/n1/admin.crt" --key "$NODES_DIR/pki/n1/admin.key" "https://$(address "$node"):6443$path" 2>/dev/null
+        --cert "$NODES_DIR/pki/n1/admin.crt" --key "$NODES_DIR/pki/n1/admin.key" \
+        --resolve "$CONTROL_PLANE:6443:$(address "$node")" "https://$CONTROL_PLANE:6443$path" 2>/dev/null
 }
 content_type() { if [[ "$1" == PATCH ]]; then echo application/merge-patch+json; else echo application/json; fi; }
 
