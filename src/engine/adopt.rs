@@ -95,6 +95,7 @@ async fn take_over(shared: &Arc<Shared>) -> Result<(), Unseen> {
             record::remove(&config, checkpoint)?;
         }
         super::places::remove_cgroup_parent(&config.cgroup_parent);
+        record::keep_reserve(&config);
         Ok(())
     });
     let removed = removed.await.unwrap_or_else(|error| Err(error.to_string()));

@@ -12,6 +12,7 @@ use crate::core::id::{CheckpointId, RevisionId};
 use crate::core::manifest::names::hex;
 pub(super) use crate::core::reading::chain;
 use crate::store::durable::{self, Attributes, DurableError};
+use crate::store::reserve;
 
 /// One pod that the engine was asked to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +45,8 @@ impl Config {
     }
 }
 
-/// Writes a record, durably.
+/// Writes a record, durably; on a full disk in the room of the reserve, where the pod's other small
+/// files find theirs too (D02).
 pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
     let write = || -> Result<(), DurableError> {
         let root = durable::ensure_root(&config.state_dir)?;
@@ -54,7 +56,29 @@ pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
         let path = config.dir(&record.checkpoint).join("record.json");
         durable::write(&path, &bytes, &Attributes::ours(0o600), &config.staging())
     };
-    write().map_err(|error| chain(&error))
+    let in_reserve = |error: DurableError| {
+        let freed = error.is_full() && reserve::release(&durable::ensure_root(&config.state_dir)?)?;
+        if freed { write() } else { Err(error) }
+    };
+    let written = write().or_else(in_reserve);
+    written.map_err(|error| chain(&error))
+}
+
+/// Takes room for what some pods need on the disk to start, where there is any. Failing to is no
+/// failure.
+pub(super) fn keep_reserve(config: &Config) {
+    let keep = || -> Result<(), DurableError> {
+        let root = durable::ensure_root(&config.state_dir)?;
+        let staging = durable::ensure_dir(&root, "staging", 0o700)?;
+        reserve::keep(&root, &staging);
+        Ok(())
+    };
+    if let Err(error) = keep() {
+        tracing::warn!(
+            error = chain(&error),
+            "no room is kept for pods of our own engine"
+        );
+    }
 }
 
 /// Every record that can be read. One that cannot is reported and left; its containers carry a
@@ -93,5 +117,7 @@ pub(super) fn remove(config: &Config, id: &CheckpointId) -> Result<(), String> {
         };
         remove().map_err(|error| chain(&error))?;
     }
+    // Taken again, where starting the pod took it.
+    keep_reserve(config);
     Ok(())
 }

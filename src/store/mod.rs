@@ -23,7 +23,7 @@ pub mod inventory;
 pub mod lock;
 pub mod marks;
 mod rebuild;
-mod reserve;
+pub(crate) mod reserve;
 pub mod revisions;
 pub mod sealed;
 pub mod state;

@@ -1,5 +1,6 @@
 //! A file that only takes room, given back when the disk is full, so that the state can still be
-//! committed and recovery is not stopped by somebody's log file (D02).
+//! committed and recovery is not stopped by somebody's log file (D02). The state has one, and the
+//! engine's pods have one of their own.
 
 use super::dir::Dir;
 use super::durable::{self, Attributes, DurableError};
@@ -10,7 +11,7 @@ const RESERVE: &str = "reserve";
 const SIZE: usize = 256 << 10; // 256 KiB
 
 /// Gives the room back. `false` where there was none.
-pub(super) fn release(root: &Dir) -> Result<bool, DurableError> {
+pub(crate) fn release(root: &Dir) -> Result<bool, DurableError> {
     if root.stat(RESERVE)?.is_none() {
         return Ok(false);
     }
@@ -21,7 +22,7 @@ pub(super) fn release(root: &Dir) -> Result<bool, DurableError> {
 }
 
 /// Takes the room again, if there is any. Failing to is no failure: the disk is still full.
-pub(super) fn keep(root: &Dir, staging: &Dir) {
+pub(crate) fn keep(root: &Dir, staging: &Dir) {
     if matches!(root.stat(RESERVE), Ok(None)) {
         // Not zeros: a file system may store those in no room at all.
         let filler: Vec<u8> = (0..=250).cycle().take(SIZE).collect();

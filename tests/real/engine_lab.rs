@@ -138,7 +138,8 @@ impl Lab {
             assert!(!left.exists(), "{}", left.display());
         }
         let records = std::fs::read_dir(process.path("engine")).unwrap().flatten();
-        let records = records.filter(|entry| entry.file_name() != "staging");
+        let records =
+            records.filter(|entry| entry.path().is_dir() && entry.file_name() != "staging");
         assert_eq!(records.count(), 0);
     }
 

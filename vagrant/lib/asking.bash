@@ -2,12 +2,14 @@
 # What the cluster says of itself: API servers by their addresses, Rekindle, containerd and etcd on their nodes.
 # Needs nodes.bash.
 
-# api_at NODE METHOD PATH [BODY]   one request to the API server of this master, with the admin certificate
+# api_at NODE METHOD PATH [BODY]   one request to the API server of this master, with the admin certificate. By the name for all
+# of them: a machine with another address has it in its certificate too.
 api_at() {
     local node=$1 method=$2 path=$3 body=()
     (($# < 4)) || body=(--data-binary "$4" -H "Content-Type: $(content_type "$method")")
     outside curl -sS --fail-with-body --max-time $((5 * LAB_SLOW)) -X "$method" "${body[@]}" --cacert "$NODES_DIR/pki/n1/ca.crt" \
-        --cert "$NODES_DIR/pki/n1/admin.crt" --key "$NODES_DIR/pki/n1/admin.key" "https://$(address "$node"):6443$path" 2>/dev/null
+        --cert "$NODES_DIR/pki/n1/admin.crt" --key "$NODES_DIR/pki/n1/admin.key" \
+        --resolve "$CONTROL_PLANE:6443:$(address "$node")" "https://$CONTROL_PLANE:6443$path" 2>/dev/null
 }
 content_type() { if [[ "$1" == PATCH ]]; then echo application/merge-patch+json; else echo application/json; fi; }
 
@@ -86,10 +88,12 @@ none_of_them_runs() {
     local node
     for node in "${MASTERS[@]}"; do ! running_tasks "$node" | grep -qxFf "$1" || return 1; done
 }
-# running_containers NODE COMPONENT   how many containers of this component run there, whoever runs them
-running_containers() {
-    # shellcheck disable=SC2016
-    on "$1" sh -c 'for process in /proc/[0-9]*/comm; do cat "$process" 2>/dev/null; done' | grep -c "^${2:0:15}\$" || true
+# components_on NODE   what of the control plane runs there, a line for each process, whoever runs it: names of 15 characters
+components_on() {
+    local all=(etcd "${COMPONENTS[@]}") names
+    # One that ends meanwhile cannot be read.
+    names=$(on "$1" sh -c 'cat /proc/[0-9]*/comm 2>/dev/null; true') && [[ -n "$names" ]] || return 1
+    grep -xF "$(printf '%.15s\n' "${all[@]}")" <<<"$names" || true
 }
 
 # rekindle_status NODE
@@ -120,11 +124,11 @@ etcdctl_on() {
         --cert=$pki/healthcheck-client.crt --key=$pki/healthcheck-client.key "$@" 2>/dev/null
 }
 etcd_is_healthy_on() { etcdctl_on "$1" endpoint health >/dev/null; }
+# As many members that may vote as there are masters, and each is healthy.
 etcd_is_whole() {
-    local node
-    for node in "${MASTERS[@]}"; do etcd_is_healthy_on "$node" || return 1; done
+    etcdctl_on "${MASTERS[0]}" endpoint health --cluster >/dev/null || return 1
     [[ "$(etcdctl_on "${MASTERS[0]}" member list -w json | jq '[.members[] | select(.isLearner != true)] | length')" == "${#MASTERS[@]}" ]]
 }
 
 # Everything as it should be: nothing of Rekindle's own runs, and it calls the control plane healthy.
-all_is_well() { api_serves_everywhere && control_plane_ready && etcd_is_whole && all_checkpoints_are inactive && all_conditions_are healthy; }
+all_is_well() { api_serves_everywhere && all_checkpoints_are inactive && all_conditions_are healthy && control_plane_ready && etcd_is_whole; }

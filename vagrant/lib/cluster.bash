@@ -66,25 +66,28 @@ prepare() { # NODE ROLE "MASTER..."
     equip "$@" && provision "$1" hosts && provision "$1" containerd && import_images "$1"
 }
 
+# The same for a master of a new cluster, with its kubelet and its member of etcd. The kubelet takes its seconds to start
+# while the images come in.
+make_master() { # NODE
+    equip "$1" master "${MASTERS[*]}" && provision "$1" hosts && provision "$1" containerd && provision "$1" kubelet &&
+        import_images "$1" && provision "$1" etcd form
+}
+
 step() { say "$* ($((SECONDS - BEGIN)) s)"; }
 
 cluster_up() {
-    local node first=${MASTERS[0]}
+    local first=${MASTERS[0]} booting
     BEGIN=$SECONDS
-    nodes_up
-    step "${#MASTERS[@]} nodes are booted"
+    nodes_up &
+    booting=$!
     certificates "$first"
     each_of "${MASTERS[*]}" certificates
-    step "certificates are made"
-    each_of "${MASTERS[*]}" prepare master "${MASTERS[*]}"
-    step "images are imported"
-    each_of "${MASTERS[*]}" provision etcd form
+    wait "$booting"
+    step "${#MASTERS[@]} nodes are booted, and there are certificates"
+    each_of "${MASTERS[*]}" make_master
+    step "images are imported, kubelets run, etcd has ${#MASTERS[@]} members"
     each_of "${MASTERS[*]}" provision etcd settle
-    each_of "${MASTERS[*]}" provision kubelet
-    wait_for 120 "all members of etcd to be healthy (on each: journalctl -u kubelet, /var/log/pods)" etcd_is_whole
-    step "etcd has ${#MASTERS[@]} members"
     self_hosted_up "$first"
-    each_of "${MASTERS[*]}" provision rekindle
     wait_for 180 "Rekindle to call the control plane healthy, with a checkpoint of everything on every master" all_is_well
     touch "$NODES_DIR/cluster"
     step "Rekindle guards it on every master"
@@ -103,46 +106,51 @@ objects() { # MASTER
     "$LAB_SCRIPTS/manifests" "$dir" "$LAB_IMAGE_TAG"
 }
 
+# The first master's port belongs to the temporary API server: it is no place for a real one until that is about to end, so
+# that none fails there again and again and has to wait longer each time. By then everything else runs: a controller manager
+# that finds no API server on its own master when it starts ends, and one that has found it waits.
 self_hosted_up() { # MASTER
-    local first=$1
+    local first=$1 node
     objects "$first"
     on "$first" mkdir -p /var/lib/lab/control-plane
     tar -C "$NODES_DIR/objects" -c bootstrap | on "$first" tar -x -C /var/lib/lab/control-plane
     provision "$first" control-plane begin
-    wait_for 120 "the temporary API server to answer on $first" api_serves_at "$first"
+    wait_for 120 "the temporary API server to answer on $first (there: journalctl -u kubelet, /var/log/pods)" api_serves_at "$first"
     step "the temporary API server answers"
     # In its first seconds it makes kube-system and its own roles; until then it refuses some of ours.
     wait_for 60 "the API objects to be created" create_objects "$NODES_DIR/objects/objects.json"
-    wait_for 180 "the self-hosted API servers of the other masters to serve" others_serve "$first"
+    for node in $(others "$first"); do wait_for 60 "the kubelet of $node to have registered it" has_api_server "$node"; done
+    wait_for 180 "everything but the API server of $first to be self-hosted" others_serve "$first"
     step "the other masters serve"
-    # The self-hosted API server of this master cannot bind its port before this, and is started again until then.
+    wait_for 60 "$first to be marked as a place for an API server" has_api_server "$first"
+    LAB_PAUSE=0.2 wait_for 60 "every pod to have its place" pods_are '.spec.nodeName != null'
     provision "$first" control-plane end
-    begin_anew "$first"
+    each_of "${MASTERS[*]}" provision rekindle
     wait_for 180 "the self-hosted control plane to be Ready on every master" control_plane_ready
     step "the control plane is self-hosted"
 }
-# Its pod has failed to bind the port until now, and the kubelet lets it wait longer each time: a new pod begins at once.
-begin_anew() { # MASTER
-    local pod
-    ((${#MASTERS[@]} > 1)) || return 0
-    for pod in $(pods_of kube-apiserver "$1"); do api DELETE "/api/v1/namespaces/kube-system/pods/$pod" >/dev/null || true; done
-}
+# has_api_server NODE   it is a place for one from now on: the DaemonSet's selector asks for this label
+has_api_server() { api PATCH "/api/v1/nodes/$1" '{"metadata": {"labels": {"rekindle.lab/api-server": ""}}}'; }
 # So many pods of each component fulfil FILTER as there are masters.
 pods_are() { # FILTER
     local component
     for component in "${COMPONENTS[@]}"; do
-        [[ "$(api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$component" |
-            jq "[.items[] | select($1)] | length")" == "${#MASTERS[@]}" ]] || return 1
+        [[ "$(pods_that "$component" "$1")" == "${#MASTERS[@]}" ]] || return 1
     done
 }
-# The temporary one may go: the other masters' API servers serve, and everything has its place. Where there is no other
-# master, its kubelet has begun with everything.
+pods_that() { # COMPONENT FILTER
+    api GET "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3D$1" | jq "[.items[] | select($2)] | length"
+}
+# The temporary one may go: the other masters' API servers serve, and the rest is Ready. Where there is no other master,
+# nobody asks for a label, and its kubelet has begun with everything.
 others_serve() { # MASTER
-    local node
+    local node component
     ((${#MASTERS[@]} > 1)) || {
         pods_are 'any(.status.containerStatuses[]?; .containerID)'
         return
     }
-    pods_are '.spec.nodeName != null' || return 1
+    for component in kube-controller-manager kube-scheduler; do
+        [[ "$(pods_that "$component" 'any(.status.conditions[]?; .type == "Ready" and .status == "True")')" == "${#MASTERS[@]}" ]] || return 1
+    done
     for node in $(others "$1"); do api_serves_at "$node" || return 1; done
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scenarios share. Each sources this file, gives itself a cluster, and checks what it promises. A scenario that ends
-# without having checked anything, or in the middle, has failed; the next one then begins with new machines.
+# What the scenarios share. Each sources this file, gives itself a cluster, and checks what it promises. After one that has
+# failed, the next one begins with new machines.
 #
 #   NODES_BACKEND   nspawn or vagrant (run-scenarios --nodes)
 #   LAB_SHARED=1    (set by run-scenarios) leave the cluster for the next scenario
@@ -16,29 +16,8 @@ SCENARIO="${0##*/}"
 LAB_RESULTS="${LAB_RESULTS:-${CARGO_TARGET_DIR:-$LAB_REPOSITORY/target}/lab}"
 KEPT_WORD=''
 
-scenario_begin() {
-    trap scenario_end EXIT
-    trap 'exit 130' INT TERM HUP
-    mkdir -p "$LAB_RESULTS"
-    echo "$SCENARIO: $1"
-}
-
-scenario_end() {
-    local code=$?
-    trap - EXIT
-    set +e
-    ((code == 0 || FAILED > 0)) || {
-        FAILED=1
-        echo "  FAILED  the scenario ended in the middle (exit code $code)"
-    }
-    ((PASSED + FAILED > 0)) || FAILED=1
-    ((FAILED == 0)) || keep_logs
-    # What a scenario did to the shared nodes, it takes back itself.
-    ! declare -F scenario_cleanup >/dev/null || scenario_cleanup
-    if ((FAILED > 0)) && [[ -z "${LAB_KEEP_BROKEN-}" ]] || [[ -z "${LAB_SHARED-}" ]]; then nodes_down; fi
-    echo "$PASSED passed, $FAILED failed"
-    exit $((FAILED > 0))
-}
+# What a scenario did to the shared nodes, it takes back itself (scenario_cleanup). LAB_KEEP_BROKEN=1: to look at.
+take_away() { [[ -n "${LAB_SHARED-}" && -n "${LAB_KEEP_BROKEN-}" ]] || nodes_down; }
 
 keep_logs() {
     local where="$LAB_RESULTS/nodes-$SCENARIO" node
@@ -67,7 +46,8 @@ given_cluster() {
     fi
     [[ ! -e "$NODES_DIR/cluster" ]] || note "the cluster is not well: $(what_is_wrong); it is made anew"
     nodes_down
-    cluster_up 2>"$LAB_RESULTS/cluster-up.log" || {
+    # A process of its own: a failed step ends it, which it would not behind an "or".
+    "$VAGRANT_DIR/cluster" --nodes "$NODES_BACKEND" up 2>"$LAB_RESULTS/cluster-up.log" || {
         cat "$LAB_RESULTS/cluster-up.log"
         exit 1
     }
@@ -97,18 +77,16 @@ no_manifest_of_ours() {
     local node left
     for node in "${MASTERS[@]}"; do
         left=$(on "$node" find /etc/kubernetes/manifests -type f ! -name etcd.yaml)
-        [[ -z "$left" ]] || { echo "$node: $left" >&2 && return 1; }
+        [[ -z "$left" ]] || { echo "$node: $left" && return 1; }
     done
 }
 
 # Whoever runs it: the kubelet, its static pods, our own engine.
 nothing_runs_twice() {
-    local node component count
+    local node twice
     for node in "${MASTERS[@]}"; do
-        for component in etcd "${COMPONENTS[@]}"; do
-            count=$(running_containers "$node" "$component")
-            ((count <= 1)) || { echo "$node runs $component $count times" >&2 && return 1; }
-        done
+        twice=$(components_on "$node" | sort | uniq -d) || return 1
+        [[ -z "$twice" ]] || { echo "$node runs more than one $twice" && return 1; }
     done
 }
 
@@ -125,7 +103,7 @@ only_checkpoints_helped() {
     local node
     for node in "${MASTERS[@]}"; do
         [[ "$(recovery_on "$node")" == "$(grep "^$node " <<<"$RECOVERIES")" ]] || says "$node" '(.recovery.running.rung // .recovery.last.rung) == "checkpoints"' || {
-            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)" >&2
+            echo "$node: $(rekindle_status "$node" | jq -c .recovery.last)"
             return 1
         }
     done

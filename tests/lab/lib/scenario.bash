@@ -1,6 +1,5 @@
 # shellcheck shell=bash
 # What the scenarios share. Each sources this file, gives itself a cluster and a daemon, and checks what it promises.
-# A scenario that ends without having checked anything, or in the middle, has failed.
 #
 #   LAB_SHARED=1      (set by run-scenarios) leave the cluster for the next scenario
 #   LAB_RESULTS       where figures and, after a failure, logs go
@@ -14,33 +13,18 @@ SCENARIO="${0##*/}"
 LAB_RESULTS="${LAB_RESULTS:-$LAB_REPOSITORY/target/lab}"
 WATCHER='' WATCH_LOG='' KEEPER=''
 
-scenario_end() {
-    local code=$?
-    trap - EXIT
-    set +e
+need_root
+mkdir -p "$LAB_RESULTS/figures"
+
+stop_watching() {
     watch_stop
     keeper_stop
     ! declare -F recovery_end >/dev/null || recovery_end
-    ((code == 0 || FAILED > 0)) || {
-        FAILED=1
-        echo "  FAILED  the scenario ended in the middle (exit code $code)"
-    }
-    ((PASSED + FAILED > 0)) || FAILED=1
-    # What a scenario made beside the shared cluster, it takes away itself.
-    ! declare -F scenario_cleanup >/dev/null || scenario_cleanup
-    if ((FAILED > 0)) && node_exists; then
-        keep_logs
-        # The next scenario shall not begin on what this one broke.
-        "$LAB_SCRIPTS/node" down
-    elif [[ -z "${LAB_SHARED-}" ]]; then
-        "$LAB_SCRIPTS/node" down
-    fi
-    echo "$PASSED passed, $FAILED failed"
-    exit $((FAILED > 0))
 }
 
 keep_logs() {
     local where="$LAB_RESULTS/$SCENARIO"
+    node_exists || return 0
     rm -rf "$where"
     mkdir -p "$where"
     cp -r "$LAB_DIR/logs" "$where/"
@@ -51,13 +35,8 @@ keep_logs() {
     echo "  logs: $where"
 }
 
-scenario_begin() {
-    need_root
-    trap scenario_end EXIT
-    trap 'exit 130' INT TERM HUP
-    mkdir -p "$LAB_RESULTS/figures"
-    echo "$SCENARIO: $1"
-}
+# After a failure too: the next scenario shall not begin on what this one broke.
+take_away() { "$LAB_SCRIPTS/node" down; }
 
 # A healthy cluster: the one that the scenario before left, or a new one. LAB_ETCD and LAB_CONTROL_PLANE choose its kind.
 given_cluster() {
