@@ -2,7 +2,7 @@
 //! moment later, and is worth waiting for. Who was asked and did not answer is not among them.
 
 use super::evidence::Evidence;
-use crate::core::reading::Reading;
+use crate::core::reading::{Reading, Unseen};
 
 /// Names of the sources of which nothing has been heard since the start, not even that they do not
 /// answer. `copies`: the copies of static manifests were looked at.
@@ -24,7 +24,7 @@ pub fn unasked(evidence: &Evidence, copies: bool) -> Vec<String> {
 }
 
 fn never<T>(reading: &Reading<T>) -> bool {
-    reading.unseen().is_some_and(|it| it.was_never_asked())
+    reading.unseen().is_some_and(Unseen::was_never_asked)
 }
 
 #[cfg(test)]

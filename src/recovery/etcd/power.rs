@@ -306,7 +306,11 @@ async fn forget_deaths(settings: &Settings, namespace: &str, pod: &str, say: Say
         return;
     };
     let of_pod = |it: &&Sandbox| it.pod.namespace == namespace && it.pod.name == name;
-    let ended = view.sandboxes.iter().filter(of_pod).filter(|it| !it.has_task());
+    let ended = view
+        .sandboxes
+        .iter()
+        .filter(of_pod)
+        .filter(|it| !it.has_task());
     for container in ended.flat_map(|it| &it.containers) {
         if let Err(error) = containerd.forget_ended(&container.id).await {
             let why = crate::store::chain(&error);

@@ -30,7 +30,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Width of `text` in a font of `size`, at the most: the widest of the fonts that the style names,
-/// DejaVu Sans, rounded up.
+/// `DejaVu Sans`, rounded up.
 #[must_use]
 pub fn extent(text: &str, size: f64) -> f64 {
     text.chars().map(|c| ems(c) * size).sum()
