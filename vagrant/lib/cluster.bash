@@ -123,7 +123,6 @@ self_hosted_up() { # MASTER
     wait_for 180 "everything but the API server of $first to be self-hosted" others_serve "$first"
     step "the other masters serve"
     wait_for 60 "$first to be marked as a place for an API server" has_api_server "$first"
-    LAB_PAUSE=0.2 wait_for 60 "every pod to have its place" pods_are '.spec.nodeName != null'
     provision "$first" control-plane end
     each_of "${MASTERS[*]}" provision rekindle
     wait_for 180 "the self-hosted control plane to be Ready on every master" control_plane_ready

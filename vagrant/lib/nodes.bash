@@ -69,3 +69,7 @@ each_of() {
 [[ -e "$VAGRANT_DIR/lib/$NODES_BACKEND.bash" ]] || die "no back end $NODES_BACKEND: there is no $VAGRANT_DIR/lib/$NODES_BACKEND.bash"
 # shellcheck disable=SC1090
 . "$VAGRANT_DIR/lib/$NODES_BACKEND.bash"
+# Some are names of programs, too: the one of this machine shall not be run instead.
+for part in nodes_up nodes_down on power_cut boot reboot cut heal freeze thaw outside fresh nodes_logs blame_is_real; do
+    declare -F "$part" >/dev/null || die "the back end $NODES_BACKEND has no $part"
+done

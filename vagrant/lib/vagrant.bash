@@ -86,6 +86,21 @@ boot() {
     wait_for_boot "$1"
 }
 
+# What asks for it may be ended by it before it has its answer; that nothing happens shows below.
+reboot() {
+    local before
+    before=$(boot_id "$1")
+    on "$1" systemctl reboot || true
+    wait_for 180 "$1 to have booted again (see: virsh console $(domain "$1"))" has_rebooted "$1" "$before"
+    wait_for_boot "$1"
+}
+boot_id() { on "$1" cat /proc/sys/kernel/random/boot_id </dev/null; }
+has_rebooted() { # NODE BEFORE
+    local now
+    forget "$1"
+    now=$(boot_id "$1") && [[ -n "$now" && "$now" != "$2" ]]
+}
+
 # The interface in the network of the nodes; the other one is Vagrant's own way in, and leads to no other node.
 cable() { virsh domiflist "$(domain "$1")" | awk '$3 == "rekindle-nodes" {print $5}'; }
 # The program of that name goes on working.
