@@ -214,7 +214,8 @@ fn texts(picture: &str) -> Vec<(f64, f64, String)> {
     let all = picture.split("<text ").skip(1).map(|piece| {
         let (tag, rest) = piece.split_once('>').unwrap();
         let text = rest.split('<').next().unwrap().to_owned();
-        let shown = text
+        let shown = text.replace("&gt;", ">").replace("&quot;", "\"");
+        let shown = shown
             .replace("&#39;", "'")
             .replace("&amp;", "&")
             .replace("&lt;", "<");

@@ -58,7 +58,7 @@ pub fn resources() -> Resources {
     }
 }
 
-fn planned(loss: Loss, resources: &Resources, policy: &RecoveryPolicy) -> Plan {
+pub fn planned(loss: Loss, resources: &Resources, policy: &RecoveryPolicy) -> Plan {
     plan(
         loss,
         resources,
@@ -70,7 +70,7 @@ fn planned(loss: Loss, resources: &Resources, policy: &RecoveryPolicy) -> Plan {
     )
 }
 
-fn asked(loss: Loss, resources: &Resources, policy: &RecoveryPolicy, asked: &Asked) -> Plan {
+pub fn asked(loss: Loss, resources: &Resources, policy: &RecoveryPolicy, asked: &Asked) -> Plan {
     plan(
         loss,
         resources,
@@ -118,43 +118,6 @@ fn a_backup_is_taken_without_asking_only_within_the_loss_that_is_allowed() {
     };
     let plan = planned(Loss::EtcdQuorum, &resources, &generous);
     assert_eq!(plan.chosen, Some(Rung::Backup));
-}
-
-#[test]
-fn of_a_restore_from_nothing_no_loss_is_foretold_and_no_backup_is_its_blocker() {
-    let seen = |backup, data| Resources {
-        backup,
-        data,
-        ..resources()
-    };
-    let silent = || Unseen::new(UnseenKind::Unreadable, "the disk does not answer");
-    let all = [
-        (Reading::Known(None), Reading::Known(Data::Absent)),
-        (Reading::Unknown(silent()), Reading::Unknown(silent())),
-    ];
-    for (backup, data) in all {
-        let absent = backup.known().is_some();
-        let found = seen(backup, data);
-        let by_hand = Asked::default();
-        for plan in [
-            planned(Loss::EtcdQuorum, &found, &policy()),
-            asked(Loss::EtcdQuorum, &found, &policy(), &by_hand),
-        ] {
-            assert!(plan.chosen.is_none() && !plan.has_way(), "{plan:#?}");
-            for rung in [Rung::DataDirectory, Rung::Backup] {
-                let way = plan.rungs.iter().find(|way| way.rung == rung).unwrap();
-                assert_eq!(way.loses_seconds, None, "{way:?}");
-                assert_eq!(way.loses, "not known", "{way:?}");
-                assert!(way.asks.iter().all(|why| !why.contains("loses")), "{way:?}");
-                let told = way.blockers.join("; ");
-                if absent && rung == Rung::Backup {
-                    assert!(told.starts_with("no backup: "), "{told}");
-                }
-            }
-            let told = plan.refusals.join("; ");
-            assert!(!told.contains("loses"), "{told}");
-        }
-    }
 }
 
 #[test]

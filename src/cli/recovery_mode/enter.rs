@@ -18,6 +18,7 @@ use crate::config;
 use crate::core::recovery::record::Outcome;
 use crate::core::recovery::rung::Rung;
 use crate::core::recovery::view::Last;
+use crate::recovery::current::peek;
 
 /// Shown below `--help`.
 pub const EXAMPLES: &str = "\
@@ -66,23 +67,29 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         settings.socket.path.clone_from(socket);
     }
     if options.standalone {
+        // What cannot be read the daemon says itself, and does not begin another one.
+        let journal = peek(&settings.paths.state_dir).ok().and_then(|(it, _)| it);
+        let cut_off = journal.map(|journal| journal.record.id);
         return wait_for(standalone::run(&settings, |socket| {
-            conversation(socket, options, out)
+            conversation(socket, cut_off, options, out)
         }))?;
     }
     let socket = settings.socket.path.clone();
-    wait_for(conversation(socket, options, out))?
+    wait_for(conversation(socket, None, options, out))?
 }
 
-async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Result<Exit, Failure> {
-    if options.standalone
-        && let Some(running) = under_way(&socket).await
-    {
-        // Of a run that was cut off: this process has taken it up already.
+async fn conversation(
+    socket: PathBuf,
+    cut_off: Option<String>,
+    options: &Options,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    if let Some(id) = cut_off {
+        // This process has taken it up already.
         out.note(&format!(
-            "recovery {running} was cut off: it is gone on with, whatever is asked for now"
+            "recovery {id} was cut off: it is gone on with, whatever is asked for now"
         ));
-        return ending(&socket, &running, options, out).await;
+        return ending(&socket, &id, options, out).await;
     }
     let query = query(options);
     let target = format!("/v1/recovery-mode/plan?{query}");
@@ -98,12 +105,6 @@ async fn conversation(socket: PathBuf, options: &Options, out: &mut Out) -> Resu
     let Entered { id } = client::post(&socket, &target).await?;
     out.note(&format!("recovery {id} has begun"));
     ending(&socket, &id, options, out).await
-}
-
-/// The recovery that is under way.
-async fn under_way(socket: &Path) -> Option<String> {
-    let status = client::get::<Status>(socket, "/v1/status", Duration::ZERO).await;
-    Some(status.ok()?.recovery.running?.id)
 }
 
 /// Follows a recovery and tells how it ends.
