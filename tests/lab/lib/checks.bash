@@ -3,7 +3,7 @@
 #
 # Who begins with `scenario_begin` ends with the verdict `N passed, N failed`, whatever happens: a test that ends without having
 # checked anything, or in the middle, has failed. It says its name in SCENARIO, where its logs go in LAB_RESULTS, and may have
-# these functions, which are called at the end in this order:
+# these functions, which are called at the end in this order, each in a shell of its own:
 #
 #   stop_watching      always: what runs beside the test
 #   keep_logs          after a failure, while everything is still there
@@ -74,4 +74,5 @@ scenario_end() {
     echo "$PASSED passed, $FAILED failed"
     exit $((FAILED > 0))
 }
-at_the_end() { ! declare -F "$1" >/dev/null || "$1"; }
+# Each in a shell of its own: whatever one stumbles over, the others have their turn, and the verdict is said.
+at_the_end() { ! declare -F "$1" >/dev/null || ("$1"); }

@@ -28,11 +28,13 @@ keep_logs() {
     rm -rf "$where"
     mkdir -p "$where"
     cp -r "$LAB_DIR/logs" "$where/"
+    echo "  logs: $where"
+    # Where it is no node of the cluster's kind there is nothing more to ask.
+    load_env || return 0
     rekindle_status >"$where/status.json" 2>&1
     "$LAB_SCRIPTS/cluster" status >"$where/cluster.txt" 2>&1
     ls -la "$LAB_MANIFEST_DIR" >"$where/manifests.txt" 2>&1
     [[ -z "$WATCH_LOG" ]] || cp "$WATCH_LOG" "$where/" 2>/dev/null
-    echo "  logs: $where"
 }
 
 # After a failure too: the next scenario shall not begin on what this one broke.
