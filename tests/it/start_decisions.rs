@@ -350,7 +350,8 @@ fn a_static_pod_of_somebody_else_is_no_counterpart() {
     let tasks = running.flat_map(|it| &it.containers).map(|it| it.task);
     assert!(tasks.into_iter().all(|task| task == TaskState::Running));
     for name in NAMES {
-        let found = evidence(&required(name), None, &observed, &world.journal, NODE);
+        let now = Moment(world.now);
+        let found = evidence(&required(name), None, &observed, &world.journal, NODE, now);
         assert!(!found.met, "{name}: {}", found.text);
     }
     assert_eq!(
