@@ -18,8 +18,9 @@ impl Task {
     pub(super) async fn answer(&mut self, question: Question) {
         match question {
             Question::Plan(asked, answer) => {
+                // Before: what is asked while the plans are made may come too late for them.
+                let unasked = self.unasked(&self.evidence.borrow());
                 let plans = self.plans(asked.as_ref()).await;
-                let unasked = self.unasked();
                 // Who asked has gone: nothing was changed.
                 let _gone = answer.send(Planned { plans, unasked });
             }

@@ -290,8 +290,8 @@ impl Task {
     }
 
     /// Sources that nobody has asked since the start.
-    pub(super) fn unasked(&self) -> Vec<String> {
-        unasked(&self.evidence.borrow(), self.guard.borrow().looked)
+    pub(super) fn unasked(&self, evidence: &Evidence) -> Vec<String> {
+        unasked(evidence, self.guard.borrow().looked)
     }
 
     async fn look(&mut self, evidence: &Evidence, lost: bool, now: Moment) {
@@ -305,7 +305,7 @@ impl Task {
         {
             return;
         }
-        self.looked_early = !self.unasked().is_empty();
+        self.looked_early = !self.unasked(evidence).is_empty();
         self.resources = Some((self.gather(evidence).await, now));
     }
 
