@@ -1,7 +1,7 @@
 //! The temporary control plane: an asset tree from the best source there is, and `start` of it.
 //! The same code as the commands `recover` and `start`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::recover::{Source, Want};
 use crate::recovery::current::PLACE;
 use crate::start::{self, Outcome};
 use crate::store::chain;
+use crate::store::dir::Dir;
 
 /// Nothing goes forward for so long: given up.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -30,9 +31,10 @@ pub(super) async fn run(order: &Order) -> Ended {
         .join(PLACE)
         .join(&order.id)
         .join("assets");
-    let place = Place::of(&tree).map_err(|error| chain(&error))?;
-    // A run that was cut off has left it whole, or not at all.
-    if !place.is_there().map_err(|error| chain(&error))? {
+    // A run that was cut off has left it whole, or not at all; a place that is taken is none to
+    // write to.
+    if !is_written(&tree)? {
+        let place = Place::of(&tree).map_err(|error| chain(&error))?;
         let words = Box::pin(write(order, &place)).await?;
         order.say(&format!(
             "the control plane's objects are read from {words}"
@@ -64,6 +66,18 @@ pub(super) async fn run(order: &Order) -> Ended {
             why.extend(report.waits.iter().map(|wait| format!("waited for {wait}")));
             Err(format!("start did not finish: {}", why.join("; ")))
         }
+    }
+}
+
+/// The tree is there: it came there by one rename.
+fn is_written(tree: &Path) -> Result<bool, String> {
+    match Dir::open(tree) {
+        Ok(dir) => {
+            let names = dir.names().map_err(|error| chain(&error))?;
+            Ok(!names.is_empty())
+        }
+        Err(error) if error.is_absent() => Ok(false),
+        Err(error) => Err(chain(&error)),
     }
 }
 
@@ -164,4 +178,27 @@ async fn sources(order: &Order) -> Vec<(Source, String)> {
         all.push((Source::File(dir), format!("backup {}", kept.id)));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// R08: a run that was cut off once it had written the tree goes on with it.
+    #[test]
+    fn r08_a_tree_that_was_written_is_gone_on_with_and_not_written_again() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = root.path().join("recovery/assets");
+        assert_eq!(is_written(&tree), Ok(false));
+        let place = Place::of(&tree).unwrap();
+        let dirs = BTreeSet::from(["auth".to_owned()]);
+        place.write(&[], &dirs).unwrap();
+        assert_eq!(is_written(&tree), Ok(true));
+        assert!(
+            Place::of(&tree).is_err(),
+            "a place that is taken is refused"
+        );
+    }
 }
