@@ -12,12 +12,11 @@ use crate::core::start::required::{DEFAULT, Required};
 use crate::daemon::backups::look::look;
 use crate::daemon::execute::blocking;
 use crate::recover::prepare::{self, Prepared, prepare};
-use crate::recover::tree::Place;
+use crate::recover::tree::{Place, TreeError};
 use crate::recover::{Source, Want};
 use crate::recovery::current::PLACE;
 use crate::start::{self, Outcome};
 use crate::store::chain;
-use crate::store::dir::Dir;
 
 /// Nothing goes forward for so long: given up.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -31,10 +30,7 @@ pub(super) async fn run(order: &Order) -> Ended {
         .join(PLACE)
         .join(&order.id)
         .join("assets");
-    // A run that was cut off has left it whole, or not at all; a place that is taken is none to
-    // write to.
-    if !is_written(&tree)? {
-        let place = Place::of(&tree).map_err(|error| chain(&error))?;
+    if let Some(place) = unwritten(&tree)? {
         let words = Box::pin(write(order, &place)).await?;
         order.say(&format!(
             "the control plane's objects are read from {words}"
@@ -69,14 +65,12 @@ pub(super) async fn run(order: &Order) -> Ended {
     }
 }
 
-/// The tree is there: it came there by one rename.
-fn is_written(tree: &Path) -> Result<bool, String> {
-    match Dir::open(tree) {
-        Ok(dir) => {
-            let names = dir.names().map_err(|error| chain(&error))?;
-            Ok(!names.is_empty())
-        }
-        Err(error) if error.is_absent() => Ok(false),
+/// The place to write the tree to; `None`: a run that was cut off has left it there, whole, for it
+/// comes there by one rename.
+fn unwritten(tree: &Path) -> Result<Option<Place>, String> {
+    match Place::of(tree) {
+        Ok(place) => Ok(Some(place)),
+        Err(TreeError::NotEmpty { .. }) => Ok(None),
         Err(error) => Err(chain(&error)),
     }
 }
@@ -191,11 +185,10 @@ mod tests {
     fn r08_a_tree_that_was_written_is_gone_on_with_and_not_written_again() {
         let root = tempfile::tempdir().unwrap();
         let tree = root.path().join("recovery/assets");
-        assert_eq!(is_written(&tree), Ok(false));
-        let place = Place::of(&tree).unwrap();
+        let place = unwritten(&tree).unwrap().expect("nothing is there yet");
         let dirs = BTreeSet::from(["auth".to_owned()]);
         place.write(&[], &dirs).unwrap();
-        assert_eq!(is_written(&tree), Ok(true));
+        assert!(unwritten(&tree).unwrap().is_none());
         assert!(
             Place::of(&tree).is_err(),
             "a place that is taken is refused"

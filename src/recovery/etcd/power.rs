@@ -11,7 +11,8 @@ use super::home::LIMIT;
 use super::{Error, LOOK, PLACE, Say};
 use crate::cleanup;
 use crate::config::Settings;
-use crate::containerd::Containerd;
+use crate::containerd::{self, Containerd};
+use crate::core::manifest::names::mirror_name;
 use crate::core::observed::Sandbox;
 use crate::core::recovery::etcd::home::host_port;
 use crate::core::recovery::etcd::{Home, Runs};
@@ -243,6 +244,19 @@ pub(super) fn write_manifest(
     Ok(durable::write_in(&dir, file, bytes, &attributes, &staging)?)
 }
 
+/// Every sandbox that containerd lists of the static pod, running or not.
+async fn sandboxes_of(
+    containerd: &Containerd,
+    settings: &Settings,
+    namespace: &str,
+    pod: &str,
+) -> Result<Vec<Sandbox>, containerd::Error> {
+    let name = mirror_name(pod, &settings.node.name);
+    let mut all = containerd.view().await?.sandboxes;
+    all.retain(|it| it.pod.namespace == namespace && it.pod.name == name);
+    Ok(all)
+}
+
 /// Waits until containerd lists nothing of the pod that runs; stops it itself where the kubelet
 /// does not.
 pub(super) async fn pod_gone(
@@ -252,22 +266,15 @@ pub(super) async fn pod_gone(
     say: Say<'_>,
 ) -> Result<(), Error> {
     let containerd = Containerd::new(containerd_config(settings));
-    // Source: kubelet `pkg/kubelet/config/common.go`, `generatePodName`.
-    let name = format!("{pod}-{}", settings.node.name);
     let begun = Instant::now();
     let mut told = false;
     loop {
-        let seen = match containerd.view().await {
-            Ok(view) => {
-                let of_pod = |it: &Sandbox| it.pod.namespace == namespace && it.pod.name == name;
-                let sandboxes = view.sandboxes.into_iter();
-                Ok(sandboxes
-                    .filter(|it| of_pod(it) && it.has_task())
-                    .collect::<Vec<_>>())
-            }
-            Err(error) => Err(error),
+        let seen = sandboxes_of(&containerd, settings, namespace, pod).await;
+        let running = |mut all: Vec<Sandbox>| {
+            all.retain(Sandbox::has_task);
+            all
         };
-        match seen {
+        match seen.map(running) {
             Ok(left) if left.is_empty() => return Ok(()),
             Ok(left) if begun.elapsed() >= KUBELET => {
                 if !told {
@@ -286,7 +293,8 @@ pub(super) async fn pod_gone(
         }
         if begun.elapsed() >= GONE {
             return Err(Error::Runs(format!(
-                "containerd still runs {namespace}/{name}"
+                "containerd still runs {namespace}/{}",
+                mirror_name(pod, &settings.node.name)
             )));
         }
         sleep(LOOK).await;
@@ -301,16 +309,10 @@ pub(super) async fn pod_gone(
 /// Source: kubelet `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `doBackOff`.
 async fn forget_deaths(settings: &Settings, namespace: &str, pod: &str, say: Say<'_>) {
     let containerd = Containerd::new(containerd_config(settings));
-    let name = format!("{pod}-{}", settings.node.name);
-    let Ok(view) = containerd.view().await else {
+    let Ok(sandboxes) = sandboxes_of(&containerd, settings, namespace, pod).await else {
         return;
     };
-    let of_pod = |it: &&Sandbox| it.pod.namespace == namespace && it.pod.name == name;
-    let ended = view
-        .sandboxes
-        .iter()
-        .filter(of_pod)
-        .filter(|it| !it.has_task());
+    let ended = sandboxes.iter().filter(|it| !it.has_task());
     for container in ended.flat_map(|it| &it.containers) {
         if let Err(error) = containerd.forget_ended(&container.id).await {
             let why = crate::store::chain(&error);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Losses of self-hosted components by the cluster's own objects, and what an operator does about them afterwards.
-# Needs scenario.bash and recovery.bash.
+# Needs scenario.bash; whoever asks whether something works again, recovery.bash too.
 
 DAEMONSET=/apis/apps/v1/namespaces/kube-system/daemonsets/kube-apiserver
 LOST=(kube-scheduler kube-controller-manager)
@@ -31,11 +31,15 @@ served_again() {
 
 # --- scheduler and controller manager: deleted, objects and all -------------------------------------------------------
 
-# Stopped first: either would make or place its successor in the instant before it dies.
+# Either would make or place its successor in the instant before it dies.
+stop_controller() { # COMPONENT
+    local id
+    for id in $(running_containers "^$1-"); do kill -STOP "$(ctr_k8s tasks ls | awk -v id="$id" '$1 == id {print $2}')"; done
+}
 delete_controllers() {
-    local component id path
+    local component path
     for component in "${LOST[@]}"; do
-        for id in $(running_containers "^$component-"); do kill -STOP "$(ctr_k8s tasks ls | awk -v id="$id" '$1 == id {print $2}')"; done
+        stop_controller "$component"
         api DELETE "/apis/apps/v1/namespaces/kube-system/deployments/$component" - <<<"$ORPHAN" >/dev/null
         for path in apis/apps/v1/namespaces/kube-system/replicasets api/v1/namespaces/kube-system/pods; do
             api DELETE "/$path?labelSelector=k8s-app%3D$component" - <<<"$ORPHAN" >/dev/null
@@ -43,10 +47,4 @@ delete_controllers() {
     done
 }
 no_controller_runs() { pod_is_gone '^kube-scheduler-' && pod_is_gone '^kube-controller-manager-'; }
-# lease_fresher_than COMPONENT EPOCH_MS   it renews its lease only while it works
-lease_fresher_than() {
-    local renewed
-    renewed=$(api GET "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/$1" | jq -r .spec.renewTime)
-    (($(date -d "$renewed" +%s%3N) > $2))
-}
 controllers_work() { lease_fresher_than kube-controller-manager $((FAULT_AT + 3000)) && lease_fresher_than kube-scheduler $((FAULT_AT + 3000)); }

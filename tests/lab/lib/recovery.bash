@@ -109,10 +109,12 @@ ended_as() {
 # They are Ready now: by a look at the API since the fault, not by what it remembers.
 is_back() { { is_running || ended_as recovered; } && first_ok "$(when_seen "lost recovering" "$FAULT_AT")" && parents_ready && components_work; }
 components_work() { lease_renewed kube-scheduler && lease_renewed kube-controller-manager; }
-lease_renewed() {
+lease_renewed() { lease_fresher_than "$1" "$(when_seen "lost recovering" "$FAULT_AT")"; }
+# lease_fresher_than COMPONENT EPOCH_MS   it renews its lease only while it works
+lease_fresher_than() {
     local renewed
     renewed=$(api GET "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/$1" | jq -r .spec.renewTime)
-    (($(date -d "$renewed" +%s%3N) > $(when_seen "lost recovering" "$FAULT_AT")))
+    (($(date -d "$renewed" +%s%3N) > $2))
 }
 recovered() { ended_as recovered && parents_ready && condition_is healthy; }
 
