@@ -43,16 +43,28 @@ pub struct Policy {
     pub rescue_delay: Duration,
 }
 
-/// For one master to hand over, with room for a busy machine.
-const HANDOVER: Duration = Duration::from_secs(20);
-/// With more masters than that some hand over together; the others serve meanwhile.
-const TURNS: usize = 5;
+/// How long each turn waits after its parent's first start.
+///
+/// A copy is released when its parent starts, and a parent that finds its port taken is started
+/// again by its kubelet: at once, and then about 15, 45, 90 and 175 s after the first time (a
+/// back-off of 10, 20, 40 and 80 s, looked at every 10 to 15 s). So each turn ends between two of
+/// those: turns that end before the same start would be taken at the same time.
+///
+/// Source: seen with kubelet 1.20; `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `doBackOff`,
+/// and `pkg/kubelet/pod_workers.go`, `wrapUp`.
+const TURNS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(6),
+    Duration::from_secs(28),
+    Duration::from_secs(65),
+    Duration::from_secs(130),
+];
 
 /// This node's turn among the masters, by its name: each knows the same names, so nobody has to be
-/// asked.
+/// asked. With more masters than turns some hand over together; the others serve meanwhile.
 #[must_use]
 pub fn handover_spread(node: &str, other_masters: &BTreeSet<String>) -> Duration {
     let before = other_masters.iter().filter(|other| other.as_str() < node);
-    let turn = u32::try_from(before.count() % TURNS).unwrap_or(0);
-    HANDOVER * turn
+    let turn = before.count() % TURNS.len();
+    TURNS.get(turn).copied().unwrap_or_default()
 }

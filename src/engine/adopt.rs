@@ -91,6 +91,7 @@ async fn take_over(shared: &Arc<Shared>) -> Result<(), Unseen> {
         .map_err(failed)?;
     let config = workshop.config.clone();
     let removed = tokio::task::spawn_blocking(move || {
+        record::sweep(&config);
         for checkpoint in &past {
             record::remove(&config, checkpoint)?;
         }

@@ -52,7 +52,7 @@ pub(super) fn mounts(
         };
         volumes.push(bind(&mount.mount_path, &source, &[spread, write]));
     }
-    for (destination, source) in places.files(container)? {
+    for (destination, source) in places.files(container) {
         let taken = container.volume_mounts.iter().flatten();
         if !taken
             .into_iter()

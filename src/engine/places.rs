@@ -2,25 +2,24 @@
 
 use std::path::Path;
 
-use super::record::chain;
 use super::spec::Refusal;
 use crate::store::dir::Dir;
-use crate::store::durable;
+use crate::store::durable::{self, DurableError};
 
 /// The directory `path`, made with `mode`, with its parents, where there is none.
 pub(super) fn make_dirs(path: &Path, mode: u32) -> Result<Dir, Refusal> {
-    let failed = |error: &dyn std::error::Error| Refusal::io(path, chain(error));
+    let failed = |error: DurableError| Refusal::written(path, &error);
     match Dir::open(path) {
         Ok(dir) => return Ok(dir),
         Err(error) if error.is_absent() => {}
-        Err(error) => return Err(failed(&error)),
+        Err(error) => return Err(failed(error.into())),
     }
     let name = path.file_name().and_then(|name| name.to_str());
     let (Some(parent), Some(name)) = (path.parent(), name) else {
         return Err(Refusal::io(path, "this is no name for a directory"));
     };
     let parent = make_dirs(parent, mode)?;
-    durable::ensure_dir(&parent, name, mode).map_err(|error| failed(&error))
+    durable::ensure_dir(&parent, name, mode).map_err(failed)
 }
 
 /// Removes the common parent of our containers' cgroups where it is empty, in every hierarchy

@@ -11,6 +11,7 @@ use super::Config;
 use crate::core::id::{CheckpointId, RevisionId};
 use crate::core::manifest::names::hex;
 pub(super) use crate::core::reading::chain;
+use crate::store::dir::Dir;
 use crate::store::durable::{self, Attributes, DurableError};
 use crate::store::reserve;
 
@@ -40,13 +41,13 @@ impl Config {
         self.memory_dir.join(key(id))
     }
 
-    fn staging(&self) -> PathBuf {
+    /// Where files begin, on the file system of both.
+    pub(super) fn staging(&self) -> PathBuf {
         self.state_dir.join("staging")
     }
 }
 
-/// Writes a record, durably; on a full disk in the room of the reserve, where the pod's other small
-/// files find theirs too (D02).
+/// Writes a record, durably; on a full disk in the room of the reserve (D02).
 pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
     let write = || -> Result<(), DurableError> {
         let root = durable::ensure_root(&config.state_dir)?;
@@ -56,12 +57,33 @@ pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
         let path = config.dir(&record.checkpoint).join("record.json");
         durable::write(&path, &bytes, &Attributes::ours(0o600), &config.staging())
     };
-    let in_reserve = |error: DurableError| {
-        let freed = error.is_full() && reserve::release(&durable::ensure_root(&config.state_dir)?)?;
-        if freed { write() } else { Err(error) }
+    let written = match write() {
+        Err(error) if error.is_full() && release_reserve(config) => write(),
+        written => written,
     };
-    let written = write().or_else(in_reserve);
     written.map_err(|error| chain(&error))
+}
+
+/// Gives back the room that was kept; false where there was none.
+pub(super) fn release_reserve(config: &Config) -> bool {
+    let root = durable::ensure_root(&config.state_dir);
+    root.and_then(|root| reserve::release(&root))
+        .unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "the reserve is not given back");
+            false
+        })
+}
+
+/// Removes what writes that were cut off have left. Only while nothing else writes here.
+pub(super) fn sweep(config: &Config) {
+    let staging = match Dir::open(&config.staging()) {
+        Ok(staging) => staging,
+        Err(error) if error.is_absent() => return,
+        Err(error) => return tracing::warn!(error = chain(&error), "nothing is swept"),
+    };
+    if let Err(error) = durable::sweep(&staging) {
+        tracing::warn!(error = chain(&error), "not all is swept");
+    }
 }
 
 /// Takes room for what some pods need on the disk to start, where there is any. Failing to is no

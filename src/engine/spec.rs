@@ -5,6 +5,7 @@
 //! time of a disaster is better than none.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -14,9 +15,11 @@ use super::Config;
 use super::env::command;
 use super::mounts::mounts;
 use super::places::make_dirs;
+use super::record::{self, chain};
 use super::resources::resources;
 use super::security::{capabilities, devices, machine_capabilities, privileged, shield, user};
 use crate::containerd::ImageProcess;
+use crate::store::durable::{self, Attributes, DurableError};
 
 /// Why a container cannot be run here. Final: trying again changes nothing, but for `io`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +28,8 @@ pub struct Refusal {
     cause: String,
     /// A matter of the node's files, which may pass.
     pub(super) passing: bool,
+    /// The disk or the quota is full.
+    full: bool,
 }
 
 impl Refusal {
@@ -32,6 +37,7 @@ impl Refusal {
         Self {
             cause: cause.into(),
             passing: false,
+            full: false,
         }
     }
 
@@ -39,6 +45,14 @@ impl Refusal {
         Self {
             cause: format!("{}: {error}", path.display()),
             passing: true,
+            full: false,
+        }
+    }
+
+    pub(super) fn written(path: &Path, error: &DurableError) -> Self {
+        Self {
+            full: error.is_full(),
+            ..Self::io(path, chain(error))
         }
     }
 }
@@ -56,66 +70,84 @@ pub(super) struct Places {
 
 impl Places {
     /// Destination and source of the files that every container gets.
-    pub(super) fn files(&self, container: &Container) -> Result<Vec<(String, PathBuf)>, Refusal> {
-        let log = self.dir.join("termination").join(&self.id);
-        touch(&log)?;
+    pub(super) fn files(&self, container: &Container) -> Vec<(String, PathBuf)> {
         let path = container.termination_message_path.as_deref();
         let path = path.filter(|path| !path.is_empty());
-        Ok(vec![
+        vec![
             ("/etc/hosts".to_owned(), self.dir.join("hosts")),
             ("/etc/hostname".to_owned(), self.dir.join("hostname")),
             ("/etc/resolv.conf".to_owned(), self.dir.join("resolv.conf")),
-            (path.unwrap_or("/dev/termination-log").to_owned(), log),
-        ])
+            (
+                path.unwrap_or("/dev/termination-log").to_owned(),
+                self.termination_log(),
+            ),
+        ]
     }
 
-    /// Writes the files that all containers of the pod share.
+    fn termination_log(&self) -> PathBuf {
+        self.dir.join("termination").join(&self.id)
+    }
+
+    /// Writes the files of [`Self::files`], each as a whole. One that is not as it should be (the
+    /// node's own was changed, or something else wrote half of it) is written anew: a container
+    /// that runs keeps the one that it has mounted.
     fn prepare(&self, config: &Config, spec: &PodSpec) -> Result<(), Refusal> {
-        let read = |path: &str| fs::read(path).unwrap_or_default();
-        let mut hosts = read("/etc/hosts");
+        let mut hosts = of_the_node("/etc/hosts")?;
         for alias in spec.host_aliases.iter().flatten() {
             let names = alias.hostnames.iter().flatten().cloned();
             let names = names.collect::<Vec<_>>().join("\t");
             hosts.extend(format!("\n{}\t{names}\n", alias.ip).bytes());
         }
         let hostname = format!("{}\n", config.node_name).into_bytes();
+        make_dirs(&self.dir, 0o700)?;
+        let staging = make_dirs(&config.staging(), 0o700)?;
+        let attributes = Attributes::ours(0o644);
         for (name, bytes) in [
             ("hosts", hosts),
             ("hostname", hostname),
-            ("resolv.conf", read("/etc/resolv.conf")),
+            ("resolv.conf", of_the_node("/etc/resolv.conf")?),
         ] {
             let path = self.dir.join(name);
-            // A container that runs has the file mounted: it is not replaced under its feet.
-            if !path.exists() {
-                touch(&path)?;
-                let file = fs::OpenOptions::new().write(true).open(&path);
-                let written =
-                    file.and_then(|mut file| std::io::Write::write_all(&mut file, &bytes));
-                written.map_err(|e| Refusal::io(&path, e))?;
+            if !fs::read(&path).is_ok_and(|there| there == bytes) {
+                let written = durable::write(&path, &bytes, &attributes, staging.path());
+                written.map_err(|error| Refusal::written(&path, &error))?;
             }
         }
-        Ok(())
+        // The container's to write: what an earlier try of this attempt has left stays.
+        let log = self.termination_log();
+        let dir = make_dirs(&self.dir.join("termination"), 0o755)?;
+        let made = durable::write_new_in(&dir, &self.id, b"", &attributes, &staging);
+        made.map(|_| ())
+            .map_err(|error| Refusal::written(&log, &error))
     }
 }
 
-/// Makes an empty file with its directories.
-fn touch(path: &Path) -> Result<(), Refusal> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    make_dirs(dir, 0o755)?;
-    let mut options = fs::OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(path);
-    file.map(|_| ()).map_err(|e| Refusal::io(path, e))
+/// A file of the node that containers get a copy of; empty where there is none.
+fn of_the_node(path: &str) -> Result<Vec<u8>, Refusal> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| Refusal::io(Path::new(path), error)),
+    }
 }
 
 /// The specification, without `oomScoreAdj` if `lower_oom` is false. Makes the files and
-/// directories that its mounts need.
+/// directories that its mounts need; on a full disk in the room of the reserve (D02).
 pub(super) fn build(
+    config: &Config,
+    pod: &Pod,
+    container: &Container,
+    image: &ImageProcess,
+    places: &Places,
+    lower_oom: bool,
+) -> Result<Value, Refusal> {
+    let build = || specification(config, pod, container, image, places, lower_oom);
+    match build() {
+        Err(refusal) if refusal.full && record::release_reserve(config) => build(),
+        built => built,
+    }
+}
+
+fn specification(
     config: &Config,
     pod: &Pod,
     container: &Container,
@@ -201,5 +233,133 @@ fn check_profiles(spec: &PodSpec, container: &Container) -> Result<(), Refusal> 
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(dir: &Path) -> Config {
+        Config {
+            node_name: "master-1".to_owned(),
+            node_address: "127.0.0.1".to_owned(),
+            boot_id: "boot-1".to_owned(),
+            pod_log_dir: dir.join("logs"),
+            state_dir: dir.join("engine"),
+            memory_dir: dir.join("memory"),
+            stop_grace_limit: Duration::from_secs(5),
+            cgroup_parent: "/rekindle".to_owned(),
+            logger: PathBuf::from("/bin/false"),
+        }
+    }
+
+    fn places(config: &Config) -> Places {
+        Places {
+            dir: config.state_dir.join("pod"),
+            memory: config.memory_dir.join("pod"),
+            id: "pod-c0-0".to_owned(),
+        }
+    }
+
+    fn built(config: &Config) -> Result<Value, Refusal> {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "app"},
+            "spec": {
+                "hostNetwork": true,
+                "hostAliases": [{"ip": "192.0.2.1", "hostnames": ["one", "two"]}],
+                "containers": [{"name": "main", "image": "app:1", "command": ["/app"],
+                    "volumeMounts": [{"name": "own", "mountPath": "/own"}]}],
+                "volumes": [{"name": "own", "emptyDir": {}}],
+            },
+        }))
+        .unwrap();
+        let container = pod.spec.clone().unwrap().containers[0].clone();
+        let image = ImageProcess::default();
+        build(config, &pod, &container, &image, &places(config), true)
+    }
+
+    fn hosts(config: &Config) -> PathBuf {
+        places(config).dir.join("hosts")
+    }
+
+    #[test]
+    fn a_file_that_was_left_half_written_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        built(&config).unwrap();
+        let whole = fs::read(hosts(&config)).unwrap();
+        assert!(whole.ends_with(b"\n192.0.2.1\tone\ttwo\n"), "{whole:?}");
+        let mounted = fs::File::open(hosts(&config)).unwrap();
+        for half in [0, whole.len() / 2] {
+            let file = fs::OpenOptions::new().write(true).open(hosts(&config));
+            file.unwrap().set_len(half as u64).unwrap();
+            built(&config).unwrap();
+            assert_eq!(fs::read(hosts(&config)).unwrap(), whole, "{half} bytes");
+        }
+        // What a container that runs has mounted is not written to again.
+        assert_eq!(mounted.metadata().unwrap().len(), 0);
+        // As it should be: the same file stays.
+        let before = fs::File::open(hosts(&config)).unwrap();
+        built(&config).unwrap();
+        let inode = |file: &fs::File| {
+            use std::os::unix::fs::MetadataExt;
+            file.metadata().unwrap().ino()
+        };
+        let after = fs::File::open(hosts(&config)).unwrap();
+        assert_eq!(inode(&after), inode(&before));
+    }
+
+    /// A disk of its own, in a mount namespace: see `tests/it/store_disk.rs`.
+    const DISK: &str = "REKINDLE_TEST_DISK";
+
+    #[test]
+    fn d02_on_a_full_disk_the_files_are_whole_in_the_room_of_the_reserve() {
+        let Some(disk) = std::env::var_os(DISK).map(PathBuf::from) else {
+            let dir = tempfile::tempdir().unwrap();
+            let script = "mount -t tmpfs -o size=1m,mode=0700 tmpfs \"$1\" && exec \"$2\" --nocapture d02_on_a_full_disk_the_files_are_whole";
+            let output = Command::new("unshare")
+                .args([
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "sh",
+                    "-c",
+                    script,
+                    "sh",
+                ])
+                .arg(dir.path())
+                .arg(std::env::current_exe().unwrap())
+                .env(DISK, dir.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "needs root\n{said}\n{errors}");
+            assert!(said.contains("1 passed"), "{said}\n{errors}");
+            return;
+        };
+        let config = config(&disk);
+        record::keep_reserve(&config);
+        let filler = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(disk.join("filler"));
+        let mut filler = filler.unwrap();
+        while filler.write_all(&[1; 512]).is_ok() {}
+        built(&config).unwrap();
+        let whole = fs::read(hosts(&config)).unwrap();
+        assert!(whole.ends_with(b"\n192.0.2.1\tone\ttwo\n"), "{whole:?}");
+        // Without a reserve nothing is left half: it is said, and may pass.
+        while filler.write_all(&[1; 512]).is_ok() {}
+        durable::remove(&hosts(&config)).unwrap();
+        while filler.write_all(&[1; 512]).is_ok() {}
+        let refusal = built(&config).unwrap_err();
+        assert!(refusal.passing && refusal.full, "{refusal}");
+        assert!(!hosts(&config).exists());
     }
 }

@@ -109,6 +109,22 @@ only_checkpoints_helped() {
     done
 }
 
+# api_server_handovers SINCE_EPOCH   a line for each hand-over from a checkpoint to a real API server since then: when it began
+# and ended, in milliseconds, and the master; by the journals
+api_server_handovers() {
+    local node
+    for node in "${MASTERS[@]}"; do
+        on "$node" journalctl --no-pager -o json --since "@$1" REKINDLE_EVENT=state REKINDLE_CHECKPOINT=daemonset.kube-system.kube-apiserver |
+            jq -rn --arg node "$node" 'reduce inputs as $it ({}; $it.__REALTIME_TIMESTAMP[:-3] as $at
+                | if $it.REKINDLE_STATE == "handing-over" then .begun = (.begun // $at)
+                  elif .begun then {lines: (.lines + ["\(.begun) \($at) \($node)"])} else . end) | .lines[]?' || return 1
+    done | sort -n
+}
+# tell_handovers FILE SINCE_EPOCH
+tell_handovers() { note "API servers handed over: $(awk -v since="$2" '{printf "%s%s at %.1f s for %.1f s", (NR > 1 ? ", " : ""), $3, $1 / 1000 - since, ($2 - $1) / 1000}' "$1")"; }
+# one_after_another FILE   there are some, and no two at the same time
+one_after_another() { awk '$1 < end {print other " still hands over when " $3 " begins: " $0; twice = 1} $2 > end {end = $2; other = $3} END {exit NR == 0 || twice}' "$1"; }
+
 # Something in etcd to be found again.
 keep_word() {
     KEPT_WORD="$SCENARIO-$RANDOM$RANDOM"
