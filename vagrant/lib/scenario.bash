@@ -122,8 +122,8 @@ api_server_handovers() {
 }
 # tell_handovers FILE SINCE_EPOCH
 tell_handovers() { note "API servers handed over: $(awk -v since="$2" '{printf "%s%s at %.1f s for %.1f s", (NR > 1 ? ", " : ""), $3, $1 / 1000 - since, ($2 - $1) / 1000}' "$1")"; }
-# one_after_another FILE   there are some, and no two at the same time
-one_after_another() { awk '$1 < end {print other " still hands over when " $3 " begins: " $0; twice = 1} $2 > end {end = $2; other = $3} END {exit NR == 0 || twice}' "$1"; }
+# at_once FILE   how many of them there were at the same time, at most
+at_once() { awk '{print $1, 1; print $2, -1}' "$1" | sort -k1,1n -k2,2n | awk '{now += $2; if (now > most) most = now} END {print most + 0}'; }
 
 # Something in etcd to be found again.
 keep_word() {
