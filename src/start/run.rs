@@ -96,6 +96,7 @@ pub async fn run(
         for action in &at_once {
             if let Err(why) = executor.execute(action, &journal, &mut sources).await {
                 waits.push(why);
+                wake_at = Some(now.after(RETRY).min(wake_at.unwrap_or(now.after(RETRY))));
             }
         }
         if next != journal {

@@ -20,6 +20,8 @@ enum Event {
     Kubelet(bool),
     /// The process is killed after so many actions of its next turn.
     KilledAfter(usize),
+    /// This counterpart ends between what the next turn sees and what it does.
+    EndsMeanwhile(usize),
     Reboot,
 }
 
@@ -32,6 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Runtime),
         1 => any::<bool>().prop_map(Event::Kubelet),
         3 => (0usize..6).prop_map(Event::KilledAfter),
+        3 => (0usize..3).prop_map(Event::EndsMeanwhile),
         1 => Just(Event::Reboot),
     ]
 }
@@ -127,11 +130,16 @@ fn happen(world: &mut World, event: &Event, served: &mut [bool; 3]) {
             world.engine = [false; 3];
             world.api_answers = false;
         }
-        Event::KilledAfter(_) => {}
+        Event::KilledAfter(_) | Event::EndsMeanwhile(_) => {}
     }
     let before = world.clone();
     let decision = world.decide();
     check(&before, &decision, served);
+    if let Event::EndsMeanwhile(index) = event
+        && matches!(world.parents[*index], Parent::Starting | Parent::Serving)
+    {
+        world.parents[*index] = Parent::Ended;
+    }
     let limit = match event {
         Event::KilledAfter(actions) => *actions,
         _ => usize::MAX,
