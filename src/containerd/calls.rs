@@ -38,11 +38,9 @@ macro_rules! call {
     };
 }
 
-/// A process that has ended is as good as killed, frozen or thawed: one that finds its port taken
-/// may end between the listing and the call.
+/// A process that has ended is as good as killed, frozen or thawed.
 ///
-/// Source: containerd 1.6 `pkg/process/utils.go`, `checkKillError`, and `init_state.go`; runc 1.1
-/// `libcontainer/error.go`.
+/// Source: containerd 1.6 `pkg/process/utils.go`, `checkKillError`, and `init_state.go`.
 fn ended(answer: Result<(), Error>) -> Result<(), Error> {
     match answer {
         Err(Error::Refused {
@@ -52,9 +50,6 @@ fn ended(answer: Result<(), Error>) -> Result<(), Error> {
         Err(Error::Refused { message, .. })
             if message.contains("process already finished")
                 || message.contains("no such process")
-                || message.contains("container not running")
-                || message.contains("a stopped container")
-                || message.contains("a deleted process")
                 // Freezing what is frozen and thawing what runs: done already.
                 || message.contains("cannot pause a paused container")
                 || message.contains("cannot resume a running process") =>

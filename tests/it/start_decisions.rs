@@ -254,33 +254,6 @@ fn a_counterpart_that_does_not_serve_gives_the_temporary_one_back() {
 }
 
 #[test]
-fn a_counterpart_that_ends_before_it_is_frozen_is_waited_for_again() {
-    let mut world = World::new().with_stale_pods();
-    world.until("serving", |world| world.at(Phase::HandingOver));
-    for failures in 1..=3 {
-        // The kubelet starts it, and it has found its port taken before anything is done.
-        world.until("starting", |world| world.parents[0] == Parent::Starting);
-        let due = world.journal.components[0].not_before;
-        world.now = world.now.max(due.map_or(0, |due| due.0));
-        let decision = world.decide();
-        let pauses = |action: &Action| matches!(action, Action::Pause { .. });
-        assert!(decision.actions.iter().any(pauses), "{decision:?}");
-        world.parents[0] = Parent::Ended;
-        for action in &decision.actions {
-            world.carry_out(action);
-        }
-        assert_eq!(world.parents[0], Parent::Ended, "nothing is left to freeze");
-        // The temporary one comes back, and the counterpart has its time.
-        world.turn();
-        assert_eq!(world.state(0), State::Temporary);
-        assert_eq!(world.journal.components[0].failures, failures);
-        world.turn();
-        assert_eq!(world.manifests[0], Some(u64::from(failures)));
-    }
-    world.until("done", done);
-}
-
-#[test]
 fn unknown_moves_nothing() {
     let mut world = World::new().with_stale_pods();
     world.until("handing over", |world| world.at(Phase::HandingOver));
