@@ -16,7 +16,7 @@ use crate::core::reading::chain;
 use crate::core::start::component::key;
 use crate::core::start::journal::{Component, Journal};
 use crate::core::start::observed::ObjectsSeen;
-use crate::core::start::turn::Action;
+use crate::core::start::turn::{Action, Decision};
 use crate::store::sealed::hex_digest;
 
 /// Between SIGTERM and SIGKILL of what is not in a hurry.
@@ -54,6 +54,27 @@ impl Executor {
         };
         let done = tokio::time::timeout(limit, self.attempt(action, journal, sources)).await;
         done.unwrap_or_else(|_| Err(format!("{action:?}: not done within {} s", limit.as_secs())))
+    }
+
+    /// Carries out what of `decision` cannot wait, and takes it out; whether a counterpart could
+    /// not be frozen whose temporary pod is to be released.
+    pub(super) async fn at_once(
+        &self,
+        decision: &mut Decision,
+        journal: &Journal,
+        sources: &mut Sources,
+    ) -> bool {
+        let mut late = false;
+        let all = std::mem::take(&mut decision.actions).into_iter();
+        let (at_once, others): (Vec<_>, Vec<_>) = all.partition(Action::cannot_wait);
+        decision.actions = others;
+        for action in &at_once {
+            if let Err(why) = self.execute(action, journal, sources).await {
+                late |= matches!(action, Action::Pause { .. });
+                decision.waits.push(why);
+            }
+        }
+        late
     }
 
     async fn attempt(

@@ -26,6 +26,8 @@ use crate::signals;
 const PERIOD: Duration = Duration::from_secs(2);
 /// A failed action is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// A counterpart that could not be frozen for this time is handed over to all the same.
+const FREEZE: Duration = Duration::from_secs(2);
 /// A node is asked to be deleted again after this.
 const FORGET: Duration = Duration::from_secs(5);
 /// What is waited for is said again after this, unchanged.
@@ -80,24 +82,24 @@ pub async fn run(
     };
     let mut forgetting: BTreeMap<String, Moment> = BTreeMap::new();
     let mut telling = Telling::default();
+    let mut unfrozen = None;
     loop {
         let observed = sources.observe(&boot_id, &journal, &places).await;
         let now = clock::now();
+        let mut decision = decide(&observed, &journal, &orders, now);
+        // Not written down first: they cannot wait for the disk, and whoever comes next thaws.
+        let late = executor.at_once(&mut decision, &journal, &mut sources);
+        unfrozen = late.await.then(|| unfrozen.unwrap_or(now));
+        if unfrozen.is_some_and(|since| now.since(since) < FREEZE) {
+            decision.withdraw(&journal, now);
+        }
         let Decision {
             journal: next,
             actions,
             mut waits,
             ended,
             mut wake_at,
-        } = decide(&observed, &journal, &orders, now);
-        // Not written down first: they cannot wait for the disk, and whoever comes next thaws.
-        let (at_once, actions): (Vec<_>, Vec<_>) =
-            actions.into_iter().partition(Action::cannot_wait);
-        for action in &at_once {
-            if let Err(why) = executor.execute(action, &journal, &mut sources).await {
-                waits.push(why);
-            }
-        }
+        } = decision;
         if next != journal {
             if next.phase != journal.phase {
                 say(&format!("{}...", capital(next.phase.words())));

@@ -113,6 +113,22 @@ fn a_whole_backup_is_restored_with_everything_said() {
     refused_because_there(&node, id);
 }
 
+#[test]
+fn the_revision_is_raised_above_a_cluster_that_was_restored_before() {
+    let node = Node::new();
+    tool(node.dir.path(), "");
+    let bundle = node.take(&backup_id(0), 3).unwrap();
+    // The backup's own cluster, and what a restore of it has made since: the clients are the same.
+    let cluster = bundle.manifest().etcd.cluster_id;
+    for (cluster, revision) in [(cluster, 50), (cluster ^ 1, 1_000_000_700)] {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        rekindle::backup::high_water::record(&node.state(), cluster, revision, at).unwrap();
+    }
+    let text = restored(&node, bundle.manifest().id.as_str(), &["--dry-run"]);
+    let raised = "by 2000000688 = 1000000700 (highest revision on record) - 12 (the backup's)";
+    assert!(text.contains(raised), "{text}");
+}
+
 #[track_caller]
 fn refused_because_there(node: &Node, id: &str) {
     let output = restore(node, id, &[]);

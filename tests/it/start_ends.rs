@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rekindle::core::start::journal::{Phase, State};
 use rekindle::core::start::observed::{Node, ObjectsSeen, Standing};
-use rekindle::core::start::turn::{Action, Ended};
+use rekindle::core::start::turn::{Action, Decision, Ended};
 use rekindle::core::time::Moment;
 
 use crate::start_world::{NAMES, Parent, World, bound, done};
@@ -179,4 +179,55 @@ fn a_run_ends_when_nothing_goes_forward() {
         [Some(0); 3],
         "it is left as it is, to be gone on with"
     );
+}
+
+/// The kubelet has started the counterpart of the API server, which has found its port taken before
+/// anything of the decision is done.
+fn ends_before_it_is_frozen(world: &mut World) -> Decision {
+    world.until("starting", |world| world.parents[0] == Parent::Starting);
+    let due = world.journal.components[0].not_before;
+    world.now = world.now.max(due.map_or(0, |due| due.0));
+    let decision = world.decide();
+    let pauses = |action: &Action| matches!(action, Action::Pause { .. });
+    assert!(decision.actions.iter().any(pauses), "{decision:?}");
+    world.parents[0] = Parent::Ended;
+    decision
+}
+
+#[test]
+fn a_counterpart_that_could_not_be_frozen_costs_no_api() {
+    let mut world = World::new().with_stale_pods();
+    world.until("serving", |world| world.at(Phase::HandingOver));
+    for _ in 0..3 {
+        let before = world.journal.clone();
+        let mut decision = ends_before_it_is_frozen(&mut world);
+        decision.withdraw(&before, Moment(world.now));
+        assert!(decision.actions.is_empty() && decision.wake_at.is_some());
+        world.journal = decision.journal;
+        world.turn();
+        assert_eq!((world.state(0), world.serves()), (State::Temporary, true));
+        assert_eq!(world.manifests[0], Some(0), "the same pod all the time");
+    }
+    assert_eq!(world.journal.components[0].failures, 0);
+    world.until("done", done);
+}
+
+#[test]
+fn a_counterpart_that_ended_unnoticed_before_it_was_frozen_is_waited_for_again() {
+    let mut world = World::new().with_stale_pods();
+    world.until("serving", |world| world.at(Phase::HandingOver));
+    for failures in 1..=3 {
+        let decision = ends_before_it_is_frozen(&mut world);
+        for action in &decision.actions {
+            world.carry_out(action);
+        }
+        assert_eq!(world.parents[0], Parent::Ended, "nothing is left to freeze");
+        // The temporary one comes back, and the counterpart has its time.
+        world.turn();
+        assert_eq!(world.state(0), State::Temporary);
+        assert_eq!(world.journal.components[0].failures, failures);
+        world.turn();
+        assert_eq!(world.manifests[0], Some(u64::from(failures)));
+    }
+    world.until("done", done);
 }

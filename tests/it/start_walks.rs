@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use rekindle::core::start::journal::{Phase, State};
 use rekindle::core::start::turn::{Action, Decision};
+use rekindle::core::time::Moment;
 
 use crate::start_world::{NAMES, NODE, Parent, World};
 
@@ -20,6 +21,12 @@ enum Event {
     Kubelet(bool),
     /// The process is killed after so many actions of its next turn.
     KilledAfter(usize),
+    /// This counterpart ends between what the next turn sees and what it does; that may be found
+    /// out when it is to be frozen.
+    EndsMeanwhile {
+        index: usize,
+        noticed: bool,
+    },
     Reboot,
 }
 
@@ -32,6 +39,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Runtime),
         1 => any::<bool>().prop_map(Event::Kubelet),
         3 => (0usize..6).prop_map(Event::KilledAfter),
+        3 => (0usize..3, any::<bool>())
+            .prop_map(|(index, noticed)| Event::EndsMeanwhile { index, noticed }),
         1 => Just(Event::Reboot),
     ]
 }
@@ -127,11 +136,21 @@ fn happen(world: &mut World, event: &Event, served: &mut [bool; 3]) {
             world.engine = [false; 3];
             world.api_answers = false;
         }
-        Event::KilledAfter(_) => {}
+        Event::KilledAfter(_) | Event::EndsMeanwhile { .. } => {}
     }
     let before = world.clone();
-    let decision = world.decide();
+    let mut decision = world.decide();
     check(&before, &decision, served);
+    if let Event::EndsMeanwhile { index, noticed } = event
+        && matches!(world.parents[*index], Parent::Starting | Parent::Serving)
+    {
+        world.parents[*index] = Parent::Ended;
+        let pauses = |action: &Action| matches!(action, Action::Pause { .. });
+        if *noticed && decision.actions.iter().any(pauses) {
+            decision.withdraw(&before.journal, Moment(world.now));
+            world.journal.clone_from(&decision.journal);
+        }
+    }
     let limit = match event {
         Event::KilledAfter(actions) => *actions,
         _ => usize::MAX,

@@ -279,9 +279,12 @@ impl World {
                     .iter()
                     .position(|name| *container == format!("p-{name}-x-c"));
                 let index = index.expect("a self-hosted container");
-                self.parents[index] = match action {
-                    Action::Resume { .. } => Parent::Starting,
-                    _ => Parent::Frozen,
+                // One that has ended meanwhile is neither frozen nor thawed.
+                self.parents[index] = match (action, self.parents[index]) {
+                    (Action::Resume { .. }, Parent::Frozen) => Parent::Starting,
+                    (Action::Resume { .. }, other) => other,
+                    (_, Parent::Starting | Parent::Serving) => Parent::Frozen,
+                    (_, other) => other,
                 };
             }
             Action::CreateObjects => {

@@ -121,7 +121,7 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
         (Some(by), _) => Raise::By(by),
         (None, true) => Raise::No,
         (None, false) => {
-            let recorded = recorded(state_dir, &source, out);
+            let recorded = recorded(state_dir, out);
             Raise::Above(options.high_water_revision.max(recorded))
         }
     };
@@ -153,11 +153,11 @@ pub fn run(global: &Global, options: &Options, out: &mut Out) -> Result<Exit, Fa
     tell(&plan, options, out)
 }
 
-/// The highest revision of the backup's cluster that this node has recorded.
-fn recorded(state_dir: &Path, source: &Source, out: &mut Out) -> Option<i64> {
-    let cluster = source.manifest()?.etcd.cluster_id;
+/// The highest revision of any cluster that this node has recorded: what was restored before is
+/// another cluster, and its clients are the same.
+fn recorded(state_dir: &Path, out: &mut Out) -> Option<i64> {
     match high_water::read(state_dir) {
-        Ok(marks) => marks.of(cluster).map(|mark| mark.revision),
+        Ok(marks) => marks.highest(),
         Err(error) => {
             let why = chain(&error);
             out.note(&format!(

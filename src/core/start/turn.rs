@@ -7,6 +7,9 @@ use super::observed::Observed;
 use crate::core::stored::Engine;
 use crate::core::time::Moment;
 
+/// From a decision that is withdrawn to the next one, if nothing is seen before.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// What the operator asked this run for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orders {
@@ -119,6 +122,18 @@ pub struct Decision {
     pub ended: Option<Ended>,
     /// Decide again then, if nothing is seen before.
     pub wake_at: Option<Moment>,
+}
+
+impl Decision {
+    /// A counterpart could not be frozen: most likely it has ended already, and its temporary pod
+    /// would be released in vain. Nothing of the decision is written down or done; another one is
+    /// made at once.
+    pub fn withdraw(&mut self, before: &Journal, now: Moment) {
+        self.journal.clone_from(before);
+        self.actions.clear();
+        self.ended = None;
+        self.wake_at = Some(now.after(AGAIN));
+    }
 }
 
 /// One decision being made.

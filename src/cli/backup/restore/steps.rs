@@ -110,7 +110,8 @@ fn next_steps(plan: &Plan, backup: &str) -> Vec<String> {
         .iter()
         .map(|other| {
             format!(
-                "on {other}, with a copy of the same backup: rekindle backup restore {backup} \
+                "on {other}, with a copy of the same backup (trusted there by --trusted-key FILE, \
+                 the signing-key.pub of the master that took it): rekindle backup restore {backup} \
                  --data-dir {dir} --name {other} --initial-cluster {set} \
                  --initial-cluster-token {token} {bump}"
             )
