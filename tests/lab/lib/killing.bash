@@ -21,7 +21,7 @@ kill_at_each_place() {
 
 # killed_until SECONDS COMMAND...   kills on the way, once at each place
 killed_until() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * ${LAB_SLOW:-1}))
     shift
     killed_at=()
     until "$@" >/dev/null 2>&1; do

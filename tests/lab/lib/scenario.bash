@@ -64,7 +64,7 @@ given_daemon() {
     done
     start_rekindle
     # Static pods have no checkpoints: a copy of them stands on the disk as it is.
-    [[ "$LAB_CONTROL_PLANE" == static ]] || given 90 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
+    [[ "$LAB_CONTROL_PLANE" == static ]] || given 240 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
 }
 
 power_cut() { "$LAB_SCRIPTS/node" power-cut; }
