@@ -36,10 +36,12 @@ stop_controller() { # COMPONENT
     local id
     for id in $(running_containers "^$1-"); do kill -STOP "$(ctr_k8s tasks ls | awk -v id="$id" '$1 == id {print $2}')"; done
 }
+# Both are stopped before anything is deleted: what renews its lease after STOPPED_AT is neither of them.
 delete_controllers() {
     local component path
+    for component in "${LOST[@]}"; do stop_controller "$component"; done
+    STOPPED_AT=$(now_ms)
     for component in "${LOST[@]}"; do
-        stop_controller "$component"
         api DELETE "/apis/apps/v1/namespaces/kube-system/deployments/$component" - <<<"$ORPHAN" >/dev/null
         for path in apis/apps/v1/namespaces/kube-system/replicasets api/v1/namespaces/kube-system/pods; do
             api DELETE "/$path?labelSelector=k8s-app%3D$component" - <<<"$ORPHAN" >/dev/null
@@ -47,4 +49,4 @@ delete_controllers() {
     done
 }
 no_controller_runs() { pod_is_gone '^kube-scheduler-' && pod_is_gone '^kube-controller-manager-'; }
-controllers_work() { lease_fresher_than kube-controller-manager $((FAULT_AT + 3000)) && lease_fresher_than kube-scheduler $((FAULT_AT + 3000)); }
+controllers_work() { lease_fresher_than kube-controller-manager $((STOPPED_AT + 1000)) && lease_fresher_than kube-scheduler $((STOPPED_AT + 1000)); }
