@@ -12,6 +12,7 @@ use containerd_client::types::v1::{Process, Status};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::subscribe::TaskEvent;
 use super::{Containerd, Error, found, in_namespace};
 use crate::core::observed::TaskState;
 
@@ -71,6 +72,24 @@ impl Record {
     /// A label's value; empty where there is none.
     pub(crate) fn label(&self, key: &str) -> &str {
         self.labels.get(key).map_or("", String::as_str)
+    }
+
+    /// Takes over what an event says of the task; whether that is news. An event may be older than
+    /// what is known: only what follows from the state known is believed.
+    pub(super) fn hear(&mut self, event: TaskEvent) -> bool {
+        let next = match (event, self.task) {
+            (TaskEvent::Started(pid), TaskState::None | TaskState::Created) => {
+                (TaskState::Running, pid)
+            }
+            (TaskEvent::Exited(pid, status), _) if pid == self.pid && pid != 0 => {
+                (TaskState::Exited(status), 0)
+            }
+            (TaskEvent::Paused, TaskState::Running) => (TaskState::Paused, self.pid),
+            (TaskEvent::Resumed, TaskState::Paused) => (TaskState::Running, self.pid),
+            _ => return false,
+        };
+        (self.task, self.pid) = next;
+        true
     }
 
     /// Takes over what containerd says of the task.
@@ -187,5 +206,45 @@ impl Containerd {
             TasksClient::new(channel).get(request).await
         });
         Ok(found(task.await)?.and_then(|answer| answer.process))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(task: TaskState, pid: u32) -> Record {
+        let mut record = Record::new(Container::default());
+        (record.task, record.pid) = (task, pid);
+        record
+    }
+
+    #[test]
+    fn an_event_is_believed_where_it_follows_from_what_is_known() {
+        let mut task = record(TaskState::Created, 7);
+        for (event, then, pid) in [
+            (TaskEvent::Started(7), TaskState::Running, 7),
+            (TaskEvent::Paused, TaskState::Paused, 7),
+            (TaskEvent::Resumed, TaskState::Running, 7),
+            (TaskEvent::Exited(7, 1), TaskState::Exited(1), 0),
+        ] {
+            assert!(task.hear(event), "{event:?}");
+            assert_eq!((task.task, task.pid), (then, pid));
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_older_than_what_is_known_changes_nothing() {
+        for (task, pid, event) in [
+            (TaskState::Running, 8, TaskEvent::Exited(7, 1)),
+            (TaskState::Exited(1), 0, TaskEvent::Started(7)),
+            (TaskState::Exited(1), 0, TaskEvent::Exited(0, 1)),
+            (TaskState::None, 0, TaskEvent::Paused),
+            (TaskState::Exited(1), 0, TaskEvent::Resumed),
+        ] {
+            let mut known = record(task, pid);
+            assert!(!known.hear(event), "{event:?}");
+            assert_eq!((known.task, known.pid), (task, pid));
+        }
     }
 }

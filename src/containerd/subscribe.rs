@@ -1,12 +1,13 @@
-//! containerd's event stream, and the id of the container that an event is about.
+//! containerd's event stream, and what an event is about.
 
 use std::time::Duration;
 
-use containerd_client::events::TaskPaused;
+use containerd_client::events::{TaskExit, TaskPaused, TaskStart};
 use containerd_client::services::v1::events_client::EventsClient;
 use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
 use containerd_client::tonic::Streaming;
 use containerd_client::types::Envelope;
+use prost::Message;
 use prost_types::Any;
 use tokio::time::{interval, timeout};
 
@@ -111,17 +112,95 @@ impl Containerd {
     }
 }
 
-/// The container that an event is about: every event of containers and tasks has its id in field 1.
+/// What an event of containers and tasks is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Happened {
+    /// The container's id.
+    pub(super) id: String,
+    /// What became of its task, where the event says so. It is believed at once and asked about
+    /// afterwards: a shim that is just ending its task takes its time to answer.
+    pub(super) task: Option<TaskEvent>,
+}
+
+/// What an event says of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskEvent {
+    /// It runs, as this process.
+    Started(u32),
+    /// This process of it, its first one, has ended with this status.
+    Exited(u32, u32),
+    /// It is frozen.
+    Paused,
+    /// It is thawed.
+    Resumed,
+}
+
+/// Reads an event; `None` where it is about no container.
 ///
-/// Source: containerd 1.6 `api/events/{container,task}.proto`.
-pub(super) fn container_of(envelope: &Envelope) -> Option<String> {
+/// Source: containerd 1.6 `api/events/{container,task}.proto`. Every one of them has the
+/// container's id in field 1; a [`TaskExit`] is also sent for each process that was executed in it.
+pub(super) fn happened(envelope: &Envelope) -> Option<Happened> {
     if envelope.topic == MARK {
         return None;
     }
-    let any = Any {
-        type_url: "/containerd.events.TaskPaused".to_owned(),
-        value: envelope.event.as_ref()?.value.clone(),
+    let value = envelope.event.as_ref()?.value.as_slice();
+    let id = TaskPaused::decode(value).ok()?.container_id;
+    if id.is_empty() {
+        return None;
+    }
+    let task = match envelope.topic.as_str() {
+        "/tasks/start" => TaskStart::decode(value)
+            .ok()
+            .map(|it| TaskEvent::Started(it.pid)),
+        "/tasks/exit" => TaskExit::decode(value)
+            .ok()
+            .filter(|it| it.id == id)
+            .map(|it| TaskEvent::Exited(it.pid, it.exit_status)),
+        "/tasks/paused" => Some(TaskEvent::Paused),
+        "/tasks/resumed" => Some(TaskEvent::Resumed),
+        _ => None,
     };
-    let id = any.to_msg::<TaskPaused>().ok()?.container_id;
-    (!id.is_empty()).then_some(id)
+    Some(Happened { id, task })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(topic: &str, message: &impl Message) -> Option<Happened> {
+        happened(&Envelope {
+            topic: topic.to_owned(),
+            event: Some(Any {
+                type_url: String::new(),
+                value: message.encode_to_vec(),
+            }),
+            ..Envelope::default()
+        })
+    }
+
+    fn exit(id: &str) -> TaskExit {
+        TaskExit {
+            container_id: "c".to_owned(),
+            id: id.to_owned(),
+            pid: 7,
+            exit_status: 137,
+            exited_at: None,
+        }
+    }
+
+    #[test]
+    fn an_exit_is_the_tasks_only_where_its_first_process_has_ended() {
+        let first = event("/tasks/exit", &exit("c")).unwrap();
+        assert_eq!(first.task, Some(TaskEvent::Exited(7, 137)));
+        let probe = event("/tasks/exit", &exit("a-probe")).unwrap();
+        assert_eq!((probe.id.as_str(), probe.task), ("c", None));
+    }
+
+    #[test]
+    fn an_event_that_says_nothing_of_the_task_still_names_its_container() {
+        let created = event("/tasks/create", &exit("c")).unwrap();
+        assert_eq!((created.id.as_str(), created.task), ("c", None));
+        assert_eq!(event(MARK, &exit("c")), None);
+        assert_eq!(event("/containers/delete", &TaskPaused::default()), None);
+    }
 }

@@ -2,20 +2,20 @@
 //! each event, then a complete listing each period and after each reconnection.
 //!
 //! Asking about one container costs the same on a node with one pod and with a hundred; a complete
-//! listing makes containerd ask every shim.
+//! listing makes containerd ask every shim. What an event says itself is published before anybody
+//! is asked: a parent's port is fought for in the milliseconds after its start.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::types::Envelope;
-use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::listing::Listing;
-use super::subscribe::container_of;
+use super::subscribe::{Happened, happened};
 use super::view::pods_of;
 use super::{Containerd, Error};
 use crate::core::observed::RuntimeView;
@@ -25,6 +25,8 @@ use crate::core::reading::Reading;
 const RETRY: Duration = Duration::from_millis(100);
 /// Longest wait between two attempts.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
+/// What belongs together (the containers of a pod that end) is told of together.
+const TOGETHER: Duration = Duration::from_millis(3);
 /// More events than this at once: a complete listing is cheaper.
 const BURST: usize = 64;
 
@@ -117,20 +119,28 @@ async fn session(
                 due = Instant::now() + c.config().resync;
             }
             event = events.message() => {
-                let mut ids = BTreeSet::new();
-                take(event, &mut ids)?;
-                while let Some(event) = events.message().now_or_never() {
-                    take(event, &mut ids)?;
+                let mut seen = Vec::new();
+                take(event, &mut seen)?;
+                let together = Instant::now() + TOGETHER;
+                while let Ok(event) = timeout_at(together, events.message()).await {
+                    take(event, &mut seen)?;
                 }
+                if seen.is_empty() {
+                    continue;
+                }
+                if apply(&seen, listing) {
+                    publish(&reading);
+                }
+                let Reading::Known(listing) = &mut reading else {
+                    continue;
+                };
+                let ids: BTreeSet<&str> = seen.iter().map(|it| it.id.as_str()).collect();
                 if ids.len() > BURST {
                     due = Instant::now();
                     continue;
                 }
-                for id in &ids {
+                for id in ids {
                     c.relist_one(namespace, id, listing).await?;
-                }
-                if ids.is_empty() {
-                    continue;
                 }
             }
         }
@@ -139,13 +149,24 @@ async fn session(
     }
 }
 
-/// The container that an event is about, into `ids`.
+/// What an event is about, into `seen`.
 fn take(
     event: Result<Option<Envelope>, containerd_client::tonic::Status>,
-    ids: &mut BTreeSet<String>,
+    seen: &mut Vec<Happened>,
 ) -> Result<(), Error> {
     let event = event.map_err(|status| Error::status("Events.Subscribe", &status))?;
     let event = event.ok_or_else(|| Error::unreadable("Events.Subscribe", "the stream ended"))?;
-    ids.extend(container_of(&event));
+    seen.extend(happened(&event));
     Ok(())
+}
+
+/// Takes over what the events themselves say of tasks; whether that changed anything.
+fn apply(seen: &[Happened], listing: &mut Listing) -> bool {
+    let mut changed = false;
+    for it in seen {
+        if let (Some(event), Some(record)) = (it.task, listing.get_mut(&it.id)) {
+            changed |= record.hear(event);
+        }
+    }
+    changed
 }

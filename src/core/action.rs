@@ -119,6 +119,17 @@ impl Action {
         }
     }
 
+    /// Whether it takes the copy of one of these checkpoints away.
+    #[must_use]
+    pub fn releases(&self, of: &[&CheckpointId]) -> bool {
+        match self {
+            Self::KillStaticPod { checkpoint, .. }
+            | Self::StopEnginePod { checkpoint, .. }
+            | Self::RemoveManifest { checkpoint } => of.contains(&checkpoint),
+            _ => false,
+        }
+    }
+
     /// The checkpoint it is about, if any.
     #[must_use]
     pub fn checkpoint(&self) -> Option<&CheckpointId> {

@@ -18,6 +18,8 @@ use super::view::Running;
 
 /// A parent is frozen no longer than this because another hand-over comes first.
 const HOLD: Duration = Duration::from_secs(10);
+/// A parent that could not be frozen for this time loses its copy all the same.
+const FREEZE: Duration = Duration::from_secs(2);
 /// An API server's parent that has not come after this time is not waited for by the others.
 const FIRST: Duration = Duration::from_secs(60);
 /// An API server's checkpoint that does not serve after this time is not waited for by the others.
@@ -103,6 +105,15 @@ pub(crate) fn handing_over(
     revision: &RevisionId,
     since: Moment,
 ) -> String {
+    if parent < Running::Starting && step.keeps_copy(engine, revision) {
+        checkpoint.phase = Phase::Active {
+            engine,
+            revision: revision.clone(),
+            since: step.now,
+            gone_since: None,
+        };
+        return "the parent ended before it was frozen: the copy was not released".to_owned();
+    }
     let gone = step.copies.stop(
         step.id,
         step.actions,
@@ -241,9 +252,13 @@ fn expected(id: &CheckpointId, observed: &Observed) -> bool {
 ///
 /// It is frozen while a released copy still holds the ports, and for a short while when another
 /// hand-over comes first: it would only end, and wait out the kubelet's back-off. One that has
-/// served and not ended since is left alone.
+/// served and not ended since is left alone. While it cannot be frozen its copy is not released
+/// (`daemon/turn.rs`): most likely it has ended, and the next one can be frozen.
 pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
-    let released = matches!(checkpoint.phase, Phase::HandingOver { .. });
+    let (released, gives_up) = match checkpoint.phase {
+        Phase::HandingOver { since, .. } => (true, step.passed(since, FREEZE)),
+        _ => (false, false),
+    };
     // A `start` thaws what it has frozen, and only what no copy of ours is beside can be its.
     let not_ours = step.hold.freezes()
         && checkpoint.held_since.is_none()
@@ -263,7 +278,7 @@ pub(crate) fn guard(checkpoint: &mut Checkpoint, step: &mut Step<'_>) {
     for container in &step.view.parent_tasks {
         let (id, container_id) = (step.id.clone(), container.id.clone());
         match (container.task, hold) {
-            (TaskState::Running, true) => step.actions.push(Action::PauseParent {
+            (TaskState::Running, true) if !gives_up => step.actions.push(Action::PauseParent {
                 checkpoint: id,
                 container: container_id,
             }),

@@ -54,6 +54,16 @@ impl Step<'_> {
         *self.wake_at = Some(self.wake_at.map_or(due, |at| at.min(due)));
         false
     }
+
+    /// The copy of `revision` is still asked for and serves: nothing of it was released.
+    pub(crate) fn keeps_copy(&self, engine: Engine, revision: &RevisionId) -> bool {
+        let asked_for = self.copies.asked_for();
+        asked_for.is_some_and(|(by, which)| (by, &which) == (engine, revision))
+            && self
+                .view
+                .copy
+                .is_some_and(|copy| self.copies.serves(engine, copy))
+    }
 }
 
 /// Moves `checkpoint` one step and says why it is where it is.

@@ -123,11 +123,16 @@ impl Loop {
         }
     }
 
-    /// Carries out the actions in their order; true if any failed.
+    /// Carries out the actions in their order; true if any failed. A copy is not released in the
+    /// turn in which its parent could not be frozen: most likely that has ended already.
     async fn execute(&mut self, actions: &[Action]) -> bool {
         let mut failed = false;
         let mut store_changed = false;
+        let mut unfrozen = Vec::new();
         for action in actions {
+            if action.releases(&unfrozen) {
+                continue;
+            }
             let word = action.word();
             let subject = action
                 .checkpoint()
@@ -161,6 +166,9 @@ impl Loop {
                 }
                 Err(error) => {
                     failed = true;
+                    if let Action::PauseParent { checkpoint, .. } = action {
+                        unfrozen.push(checkpoint);
+                    }
                     self.note_failure(&key, format!("{key}: {error}"));
                 }
             }

@@ -28,6 +28,9 @@ use doors::Doors;
 
 /// Nudges are answered at most this often.
 const BREATH: Duration = Duration::from_millis(250);
+/// After a nudge, before the kubelet is asked: reading its answer takes a core for some
+/// milliseconds, which belong to what is done about the event that nudged.
+const LATER: Duration = Duration::from_millis(50);
 
 /// Where the kubelet is and who we are to it.
 #[derive(Debug, Clone)]
@@ -92,7 +95,10 @@ pub fn spawn(
             }
             tokio::select! {
                 () = sleep_until(begun + poll) => {}
-                () = nudge.notified() => sleep_until(begun + BREATH.min(poll)).await,
+                () = nudge.notified() => {
+                    let breath = begun + BREATH.min(poll);
+                    sleep_until(breath.max(Instant::now() + LATER.min(poll))).await;
+                }
             }
         }
     };

@@ -115,6 +115,44 @@ fn c09_the_parent_is_frozen_until_the_port_is_free_and_never_for_longer() {
 }
 
 #[test]
+fn c09_a_parent_that_ended_before_it_was_frozen_costs_no_api() {
+    let mut world = standing_in();
+    let parent = pod(&parent_name(API));
+    world.pause_fails = true;
+    world.run_unready(&parent);
+    world.turn();
+    let released = |action: &Action| {
+        matches!(
+            action,
+            Action::KillStaticPod { .. } | Action::RemoveManifest { .. }
+        )
+    };
+    assert!(!world.did(released), "{:?}", world.done);
+    world.run_pod(&parent, None, TaskState::Exited(1));
+    world.turns(2);
+    assert_eq!(world.state(API), State::Active, "{}", world.reason(API));
+    assert!(!world.did(released), "{:?}", world.done);
+    assert_eq!(world.stored.checkpoints[&id(API)].handover.failures, 0);
+    // The kubelet starts it again, and now it can be frozen: nothing has to be waited for.
+    world.pause_fails = false;
+    world.run_unready(&parent);
+    world.turn();
+    assert!(world.did(released), "{:?}", world.done);
+    assert_eq!(world.state(API), State::HandingOver);
+}
+
+#[test]
+fn c09_a_parent_that_cannot_be_frozen_is_handed_over_to_all_the_same() {
+    let mut world = standing_in();
+    world.pause_fails = true;
+    world.run_unready(&pod(&parent_name(API)));
+    world.turns(4);
+    let killed = |action: &Action| matches!(action, Action::KillStaticPod { at_once: true, .. });
+    assert!(world.did(killed), "{:?}", world.done);
+    assert_eq!(world.state(API), State::HandingOver);
+}
+
+#[test]
 fn a_parent_that_shares_the_port_is_waited_for_without_a_gap() {
     let mut world = standing_in();
     let Reading::Known(stored) = &mut world.observed.stored_revisions else {
