@@ -13,6 +13,7 @@ template() { jq -c --arg flag "$1" --arg strategy "$2" '{spec: {updateStrategy: 
     template: {spec: {containers: [.spec.template.spec.containers[] | .command -= ["--no-such-flag"] | if $flag == "" then . else .command += [$flag] end]}}}}'; }
 break_api_server() {
     local pod
+    SERVED=$(running_containers '^kube-apiserver-')
     api GET "$DAEMONSET" | template --no-such-flag OnDelete >"$LAB_DIR/broken.json"
     api PATCH "$DAEMONSET" "$LAB_DIR/broken.json" >/dev/null
     for pod in $(api_pods 'select(.metadata.labels["k8s-app"] == "kube-apiserver") | .metadata.name'); do
@@ -23,11 +24,17 @@ repair_api_server() {
     api GET "$DAEMONSET" | template '' RollingUpdate >"$LAB_DIR/repaired.json"
     api PATCH "$DAEMONSET" "$LAB_DIR/repaired.json" >/dev/null
 }
-# When it first answered after it had first failed.
-served_again() {
-    local failed
-    failed=$(first_failure "$FAULT_AT") && first_ok "$failed"
+# That a client waited in vain is no sign of it on a busy machine: what served has ended, says containerd. Then GONE_AT.
+api_server_has_ended() {
+    local id ids
+    ids=$(running_containers '.')
+    # etcd's runs all the time: without it, containerd did not answer.
+    [[ -n "$ids" && -n "$SERVED" ]] || return 1
+    for id in $SERVED; do [[ $'\n'"$ids"$'\n' != *$'\n'"$id"$'\n'* ]] || return 1; done
+    GONE_AT=$(now_ms)
 }
+# When another one first answered.
+served_again() { first_ok "$GONE_AT"; }
 
 # --- scheduler and controller manager: deleted, objects and all -------------------------------------------------------
 
