@@ -18,6 +18,7 @@ mkdir -p "$LAB_RESULTS/figures"
 
 stop_watching() {
     watch_stop
+    ! declare -F killer_stop >/dev/null || killer_stop
     keeper_stop
     ! declare -F recovery_end >/dev/null || recovery_end
 }
