@@ -120,11 +120,11 @@ recovered() { ended_as recovered && parents_ready && condition_is healthy; }
 
 # --- faults -----------------------------------------------------------------------------------------------------------
 
-# kill_component NAME   the processes of this static pod's containers; the kubelet starts them again
+# kill_component NAME [SIGNAL]   the processes of this static pod's containers; the kubelet starts them again
 kill_component() {
     local pid ids
     ids=" $(running_containers "^$1-$LAB_NODE_NAME\$" | tr '\n' ' ') "
-    for pid in $(ctr_k8s tasks ls | awk -v ids="$ids" 'index(ids, " " $1 " ") {print $2}'); do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $(ctr_k8s tasks ls | awk -v ids="$ids" 'index(ids, " " $1 " ") {print $2}'); do kill "-${2-KILL}" "$pid" 2>/dev/null || true; done
 }
 kill_etcd() { kill_component etcd; }
 # All of the node's containers at once; the kubelet and its runtime live.
@@ -137,14 +137,21 @@ lose_etcd_data() {
     rm -rf "$LAB_ETCD_DATA"
     kill_etcd
 }
-# overwrite_middle FILE   the middle half, with what was never there
+# meta OFFSET FILE   a figure of both of the database's pages of facts. Source: bbolt 1.3, `type meta struct`.
+meta() { od -An -v -t u8 -j "$1" -N 8 "$2"; od -An -v -t u8 -j "$((4096 + $1))" -N 8 "$2"; }
+# overwrite_middle DATABASE   the middle half of the pages that are written at all (the file grows by 16 MB ahead of them), and
+# the roots, so that no copy of them can be opened
 overwrite_middle() {
-    local pages=$(($(stat -c %s "$1") / 4096))
+    local page pages
+    pages=$(meta 56 "$1" | sort -n | tail -1)
     dd if=/dev/urandom of="$1" bs=4096 seek=$((pages / 4)) count=$((pages / 2 + 1)) conv=notrunc status=none
+    for page in $(meta 32 "$1"); do dd if=/dev/urandom of="$1" bs=4096 seek="$page" count=1 conv=notrunc status=none; done
 }
-# corrupt_etcd [wal]   the database under the member, and its log too where that is asked for; then the member dies of it
+# corrupt_etcd [wal]   the database under the member, and its log too where that is asked for; then the member dies of it. It
+# stands still meanwhile: what it wrote afterwards could mend it.
 corrupt_etcd() {
     local file
+    kill_component etcd STOP
     overwrite_middle "$LAB_ETCD_DATA/member/snap/db"
     if [[ "${1-}" == wal ]]; then
         # A log is as long as it may grow (64 MB); what is written of it stands at its beginning.
