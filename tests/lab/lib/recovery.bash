@@ -233,5 +233,5 @@ figures() {
           recovery_median_ms: $median, recovery_worst_ms: $worst}' >"$LAB_RESULTS/figures/$SCENARIO.json"
     note "recovery: median $median ms, worst $worst ms of ${#RECOVERIES[@]} (goal $goal ms: $verdict)"
     # Beside a test suite a machine of two cores takes several times as long: beyond this something is broken.
-    check "the worst is within six times the goal" at_most "$worst" $((6 * goal))
+    check "the worst is within six times the goal" at_most "$worst" $((6 * goal * ${LAB_SLOW:-1}))
 }
