@@ -5,11 +5,11 @@ KILLER='' KILLED_AT="$LAB_DIR/killed-at"
 
 # Where it is: the step of the recovery, and the state of each checkpoint. Figures in the text would make every moment
 # another place.
-whereabouts() {
-    rekindle_status 2>/dev/null | jq -er '(if .recovery.running then "\(.recovery.running.phase): \(.recovery.running.waits_for)" else empty end),
-        (.checkpoints[]? | select(.state != "inactive") | "\(.id | split(".") | last) \(.state)")' | sed 's/[0-9][0-9]*/N/g'
-}
-kill_at_each_place() {
+PLACES='(if .recovery.running then "\(.recovery.running.phase): \(.recovery.running.waits_for)" else empty end),
+    (.checkpoints[]? | select(.state != "inactive") | "\(.id | split(".") | last) \(.state)") | gsub("[0-9]+"; "N")'
+whereabouts() { rekindle_status 2>/dev/null | jq -er "$PLACES"; }
+# kill_at_new_place ANSWER   of `GET /v1/status`
+kill_at_new_place() {
     local now
     while read -r now; do
         [[ -n "$now" ]] || continue
@@ -17,16 +17,25 @@ kill_at_each_place() {
         echo "$now" >>"$KILLED_AT"
         kill -KILL "$(recorded rekindle)" 2>/dev/null
         return 0
-    done < <(whereabouts)
+    done < <(jq -r "$PLACES" <<<"$1")
+    return 1
 }
 
 # killer_start   kills once at each place, from now on: beside the scenario, whose own looks take their time on a busy
-# machine. Begun before the fault, it misses nothing of what is done about it.
+# machine. Begun before the fault, it misses nothing of what is done about it; it is told at once when something changes.
 killer_start() {
     : >"$KILLED_AT"
     (
         set +e
-        while sleep 0.1; do kill_at_each_place; done
+        generation=0
+        while true; do
+            answer=$(curl -sf --max-time 10 --unix-socket "$LAB_REKINDLE_SOCKET" "http://localhost/v1/status?after=$generation&wait_seconds=5")
+            generation=$(jq -r .generation <<<"$answer")
+            if [[ -z "$generation" ]] || kill_at_new_place "$answer"; then
+                generation=0
+                sleep 0.1
+            fi
+        done
     ) </dev/null >/dev/null 2>&1 &
     KILLER=$!
 }
