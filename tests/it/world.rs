@@ -240,7 +240,7 @@ impl World {
         let decision = decide(&self.observed, &self.stored, &self.policy, self.now);
         self.stored = decision.next.clone();
         let mut unfrozen = Vec::new();
-        for action in decision.actions.iter() {
+        for action in &decision.actions {
             if action.releases(&unfrozen) {
                 continue;
             }
