@@ -112,6 +112,23 @@ fn what_stands_there_is_seen_and_never_our_own_files() {
 }
 
 #[test]
+fn images_are_those_of_what_stands_there_or_of_the_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(dir.path());
+    assert_eq!(disk.guard.images(API, None).unwrap(), [] as [String; 0]);
+    disk.put(API, &manifest(API, "a"));
+    let kept = disk.keep(API);
+    let changed = manifest(API, "a").replace(":v1", ":v2");
+    disk.put(API, &changed);
+    let of = |copy| disk.guard.images(API, copy).unwrap();
+    assert_eq!(of(None), ["registry.k8s.io/kube-apiserver:v2"]);
+    assert_eq!(of(Some(&kept)), ["registry.k8s.io/kube-apiserver:v1"]);
+    disk.put(API, "");
+    assert_eq!(of(None), [] as [String; 0]);
+    assert!(disk.guard.images(API, Some("none")).is_err());
+}
+
+#[test]
 fn a_copy_is_byte_for_byte_private_and_believed_only_whole() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::new(dir.path());

@@ -112,6 +112,7 @@ mod recovery_current;
 mod recovery_degraded;
 mod recovery_etcd;
 mod recovery_false_alarms;
+mod recovery_foretold;
 mod recovery_hygiene;
 mod recovery_losses;
 mod recovery_model;

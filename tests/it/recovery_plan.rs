@@ -42,6 +42,7 @@ pub fn resources() -> Resources {
         put_back: BTreeMap::new(),
         not_put_back: Vec::new(),
         restartable: BTreeMap::new(),
+        missing_images: BTreeMap::new(),
         etcd_home: Ok("the static pod etcd.yaml".to_owned()),
         data: Reading::Known(Data::Present(100 << 20)),
         backup: Reading::Known(Some(OnHand {

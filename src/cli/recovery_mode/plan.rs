@@ -9,6 +9,7 @@ use crate::cli::ask::{Places, wait_for};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Out, clean, json};
 use crate::cli::{Format, Global};
+use crate::core::recovery::hygiene::foretold::Then;
 use crate::core::recovery::plan::{Plan, RungPlan};
 use crate::core::recovery::rung::Rung;
 
@@ -89,6 +90,16 @@ pub fn text(plan: &Plan) -> String {
     }
     for warning in &plan.warnings {
         let _ = writeln!(text, "   warning: {}", clean(warning));
+    }
+    for (then, label) in [
+        (Then::AfterTheRestore, "cleared up after a restore"),
+        (Then::SwitchedOff, "switched off in recovery.hygiene"),
+        (Then::NothingToDo, "nothing to clear up"),
+    ] {
+        for kind in plan.hygiene.iter().filter(|kind| kind.then == then) {
+            let (word, what) = (clean(&kind.kind), clean(&kind.what));
+            let _ = writeln!(text, "   {label}: {word}: {what}");
+        }
     }
     text
 }

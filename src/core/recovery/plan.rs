@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::hygiene::foretold::{Foretold, foretold};
 use super::loss::Loss;
 use super::policy::RecoveryPolicy;
 use super::resources::Resources;
@@ -49,6 +50,9 @@ pub struct Plan {
     pub refusals: Vec<String>,
     /// What will stand in the way before long, one sentence each.
     pub warnings: Vec<String>,
+    /// What is cleared up after a restore; empty where no way restores etcd.
+    #[serde(default)]
+    pub hygiene: Vec<Foretold>,
 }
 
 /// One way.
@@ -115,6 +119,7 @@ pub fn plan(
         chosen: None,
         refusals: Vec::new(),
         warnings: warnings(resources, now),
+        hygiene: Vec::new(),
     };
     for rung in rungs::ways_out_of(loss) {
         let mut way = rungs::describe(rung, loss, resources, asked, now);
@@ -130,6 +135,7 @@ pub fn plan(
         way.asks = asks(&way, policy, asked);
         plan.rungs.push(way);
     }
+    plan.hygiene = foretold(&plan.rungs, policy);
     let common = common(policy, restraint, asked, now);
     plan.chosen = plan
         .rungs
@@ -230,7 +236,7 @@ fn asks(way: &RungPlan, policy: &RecoveryPolicy, asked: Option<&Asked>) -> Vec<S
     all
 }
 
-/// Certificates and backups that will not do for long.
+/// Certificates, images and backups that will not do for long.
 fn warnings(resources: &Resources, now: Timestamp) -> Vec<String> {
     const SOON: Duration = Duration::from_secs(30 * 86400);
     const OLD: Duration = Duration::from_secs(86400);
@@ -243,6 +249,12 @@ fn warnings(resources: &Resources, now: Timestamp) -> Vec<String> {
             let days = left.as_secs() / 86400;
             all.push(format!("{} expires in {days} days", certificate.what));
         }
+    }
+    for (part, images) in &resources.missing_images {
+        let told = images.iter();
+        all.extend(told.map(|image| {
+            format!("image missing: the static pod of {part} needs it to start again, and {image}")
+        }));
     }
     match resources.backup.known() {
         Some(Some(backup)) => {

@@ -26,6 +26,9 @@ pub struct Resources {
     pub not_put_back: Vec<String>,
     /// Parts that run here and do not answer, or whose unit is stopped: what would be restarted.
     pub restartable: BTreeMap<Part, Restartable>,
+    /// Images of the parts' static pods with which no kubelet starts them unless a registry answers,
+    /// one sentence each. What containerd did not answer is not among them.
+    pub missing_images: BTreeMap<Part, Vec<String>>,
     /// Where etcd runs here, in words; an error where it is not found out or cannot be driven.
     pub etcd_home: Result<String, String>,
     /// etcd's data directory here.

@@ -116,12 +116,17 @@ fn restart(way: &mut RungPlan, loss: Loss, resources: &Resources) {
     let found = parts
         .iter()
         .filter_map(|part| Some((part, resources.restartable.get(part)?)));
-    way.with.extend(found.map(|(part, what)| match what {
-        Restartable::Container { pod, .. } => {
-            format!("{part} of {pod} is stopped; the kubelet starts it again")
+    for (part, what) in found {
+        way.with.push(match what {
+            Restartable::Container { pod, .. } => {
+                format!("{part} of {pod} is stopped; the kubelet starts it again")
+            }
+            Restartable::Unit(unit) => format!("{unit} is started again"),
+        });
+        if matches!(what, Restartable::Container { .. }) {
+            images(&mut way.blockers, *part, resources);
         }
-        Restartable::Unit(unit) => format!("{unit} is started again"),
-    }));
+    }
     if way.with.is_empty() {
         way.blockers
             .push("nothing of it runs here that could be restarted".to_owned());
@@ -157,7 +162,10 @@ fn static_pods(way: &mut RungPlan, loss: Loss, resources: &Resources) {
     };
     for part in parts_of(loss) {
         match (resources.put_back.get(&part), copies.get(&part)) {
-            (Some(restore), _) => way.with.push(restore.why.clone()),
+            (Some(restore), _) => {
+                way.with.push(restore.why.clone());
+                images(&mut way.blockers, part, resources);
+            }
             (None, Some(_)) => {}
             (None, None) => way
                 .blockers
@@ -179,6 +187,13 @@ fn home(way: &mut RungPlan, resources: &Resources) {
         Ok(home) => way.with.push(format!("etcd runs here as {home}")),
         Err(why) => way.blockers.push(why.clone()),
     }
+    images(&mut way.blockers, Part::Etcd, resources);
+}
+
+/// A part that is stopped and not started again is worse off than before.
+fn images(blockers: &mut Vec<String>, part: Part, resources: &Resources) {
+    let missing = resources.missing_images.get(&part).into_iter().flatten();
+    blockers.extend(missing.map(|image| format!("image missing: {part} needs it, and {image}")));
 }
 
 fn restore(way: &mut RungPlan, resources: &Resources, bytes: u64, times: u64) {

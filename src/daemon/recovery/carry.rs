@@ -321,6 +321,7 @@ mod tests {
             put_back: BTreeMap::new(),
             not_put_back: Vec::new(),
             restartable: BTreeMap::new(),
+            missing_images: BTreeMap::new(),
             etcd_home: Err("not known".to_owned()),
             data: Reading::not_asked(),
             backup: Reading::not_asked(),
@@ -345,6 +346,7 @@ mod tests {
             chosen: Some(Rung::DataDirectory),
             refusals: Vec::new(),
             warnings: Vec::new(),
+            hygiene: Vec::new(),
         };
         // More than a journal may hold: refused at the same place as by a full disk.
         let too_much = vec!["x".repeat(5 << 20)];

@@ -15,6 +15,7 @@ mod jobs;
 pub mod observe;
 mod reporting;
 mod resources;
+mod static_images;
 mod static_pods;
 mod task;
 mod temporary;

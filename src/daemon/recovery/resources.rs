@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::guard::GuardView;
-use super::static_pods;
+use super::{static_images, static_pods};
 use crate::backup::high_water;
 use crate::backup::restore::Tool;
 use crate::config::Settings;
@@ -61,6 +61,8 @@ pub(super) async fn gather(
         }
     });
     let home = home::find(settings).await;
+    let runs = home.as_ref().ok().map(|home| &home.runs);
+    let missing_images = static_images::missing(settings, evidence, guarded, runs).await;
     let home = home
         .map(|home| home.runs.said())
         .map_err(|error| chain(&error));
@@ -80,6 +82,7 @@ pub(super) async fn gather(
         put_back: BTreeMap::new(),
         not_put_back: Vec::new(),
         restartable: restartable(evidence),
+        missing_images,
         etcd_home: home,
         data: data(evidence, disk.fallen),
         backup: disk.backup,

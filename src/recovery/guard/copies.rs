@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{FORMAT, Guard, GuardError, LIMIT, host};
+use crate::core::manifest::facts::facts;
 use crate::core::recovery::guard::memory::CopyFacts;
 use crate::core::recovery::guard::seen::FileSeen;
 use crate::failpoints::hit;
@@ -106,6 +107,24 @@ impl Guard {
         let (_, facts) = self.copy(file, digest)?;
         let gone = facts.needs.into_iter().filter(|path| !host::is_there(path));
         Ok(gone.collect())
+    }
+
+    /// Images of the pod that stands under `file`, or of its copy of this digest; none where that is
+    /// no pod.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn images(&self, file: &str, copy: Option<&str>) -> Result<Vec<String>, GuardError> {
+        let bytes = match copy {
+            Some(digest) => self.copy(file, digest)?.0,
+            None => self
+                .present(file)?
+                .map_or_else(Vec::new, |(bytes, _)| bytes),
+        };
+        Ok(match self.content(file, &bytes) {
+            FileSeen::Pod(pod) => facts(&pod.spec).images,
+            _ => Vec::new(),
+        })
     }
 
     /// A whole copy and what was true of it.

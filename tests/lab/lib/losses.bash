@@ -13,6 +13,7 @@ template() { jq -c --arg flag "$1" --arg strategy "$2" '{spec: {updateStrategy: 
     template: {spec: {containers: [.spec.template.spec.containers[] | .command -= ["--no-such-flag"] | if $flag == "" then . else .command += [$flag] end]}}}}'; }
 break_api_server() {
     local pod
+    SERVED=$(running_containers '^kube-apiserver-')
     api GET "$DAEMONSET" | template --no-such-flag OnDelete >"$LAB_DIR/broken.json"
     api PATCH "$DAEMONSET" "$LAB_DIR/broken.json" >/dev/null
     for pod in $(api_pods 'select(.metadata.labels["k8s-app"] == "kube-apiserver") | .metadata.name'); do
@@ -23,11 +24,17 @@ repair_api_server() {
     api GET "$DAEMONSET" | template '' RollingUpdate >"$LAB_DIR/repaired.json"
     api PATCH "$DAEMONSET" "$LAB_DIR/repaired.json" >/dev/null
 }
-# When it first answered after it had first failed.
-served_again() {
-    local failed
-    failed=$(first_failure "$FAULT_AT") && first_ok "$failed"
+# That a client waited in vain is no sign of it on a busy machine: what served has ended, says containerd. Then GONE_AT.
+api_server_has_ended() {
+    local id ids
+    ids=$(running_containers '.')
+    # etcd's runs all the time: without it, containerd did not answer.
+    [[ -n "$ids" && -n "$SERVED" ]] || return 1
+    for id in $SERVED; do [[ $'\n'"$ids"$'\n' != *$'\n'"$id"$'\n'* ]] || return 1; done
+    GONE_AT=$(now_ms)
 }
+# When another one first answered.
+served_again() { first_ok "$GONE_AT"; }
 
 # --- scheduler and controller manager: deleted, objects and all -------------------------------------------------------
 
@@ -36,10 +43,12 @@ stop_controller() { # COMPONENT
     local id
     for id in $(running_containers "^$1-"); do kill -STOP "$(ctr_k8s tasks ls | awk -v id="$id" '$1 == id {print $2}')"; done
 }
+# Both are stopped before anything is deleted: what renews its lease after STOPPED_AT is neither of them.
 delete_controllers() {
     local component path
+    for component in "${LOST[@]}"; do stop_controller "$component"; done
+    STOPPED_AT=$(now_ms)
     for component in "${LOST[@]}"; do
-        stop_controller "$component"
         api DELETE "/apis/apps/v1/namespaces/kube-system/deployments/$component" - <<<"$ORPHAN" >/dev/null
         for path in apis/apps/v1/namespaces/kube-system/replicasets api/v1/namespaces/kube-system/pods; do
             api DELETE "/$path?labelSelector=k8s-app%3D$component" - <<<"$ORPHAN" >/dev/null
@@ -47,4 +56,4 @@ delete_controllers() {
     done
 }
 no_controller_runs() { pod_is_gone '^kube-scheduler-' && pod_is_gone '^kube-controller-manager-'; }
-controllers_work() { lease_fresher_than kube-controller-manager $((FAULT_AT + 3000)) && lease_fresher_than kube-scheduler $((FAULT_AT + 3000)); }
+controllers_work() { lease_fresher_than kube-controller-manager $((STOPPED_AT + 1000)) && lease_fresher_than kube-scheduler $((STOPPED_AT + 1000)); }

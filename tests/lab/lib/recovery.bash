@@ -17,8 +17,8 @@ is_running() { recovery '.running != null'; }
 # given_recovery_daemon [KEY=VALUE...]
 given_recovery_daemon() {
     given_daemon "$@"
-    given 90 "the daemon calls the control plane healthy (rekindle status)" condition_is healthy
-    given 10 "its last recovery is known" last_id
+    given 240 "the daemon calls the control plane healthy (rekindle status)" condition_is healthy
+    given 60 "its last recovery is known" last_id
     LAST_BEFORE=$(last_id)
 }
 
@@ -31,7 +31,7 @@ given_backup() {
         given 0 "a backup is taken" false
     }
     BACKUP=$(jq -r .id "$out")
-    given 60 "the backup $BACKUP is verified" rekindle_in_node backup verify "$BACKUP"
+    given 240 "the backup $BACKUP is verified" rekindle_in_node backup verify "$BACKUP"
 }
 
 # A client that makes numbered objects, and one that asks for an object all the time; both outside of the node's cgroup.
@@ -39,11 +39,11 @@ sequence_start() {
     rm -f "$SEQUENCE_LOG"
     "$LAB_SCRIPTS/sequence" "$LAB_DIR/env.sh" write "$SEQUENCE_LOG" &
     SEQUENCE_WRITER=$!
-    given 30 "a client's objects are acknowledged" sequence_grows 20
+    given 120 "a client's objects are acknowledged" sequence_grows 20
 }
 sequence_grows() { (($(wc -l <"$SEQUENCE_LOG") > $1)); }
 # sequence_more N   at least N more are acknowledged from now on
-sequence_more() { given 60 "$1 more objects are acknowledged" sequence_grows $(($(wc -l <"$SEQUENCE_LOG") + $1)); }
+sequence_more() { given 180 "$1 more objects are acknowledged" sequence_grows $(($(wc -l <"$SEQUENCE_LOG") + $1)); }
 sequence_stop() {
     [[ -n "$SEQUENCE_WRITER" ]] || return 0
     kill "$SEQUENCE_WRITER" 2>/dev/null
@@ -120,11 +120,11 @@ recovered() { ended_as recovered && parents_ready && condition_is healthy; }
 
 # --- faults -----------------------------------------------------------------------------------------------------------
 
-# kill_component NAME   the processes of this static pod's containers; the kubelet starts them again
+# kill_component NAME [SIGNAL]   the processes of this static pod's containers; the kubelet starts them again
 kill_component() {
     local pid ids
     ids=" $(running_containers "^$1-$LAB_NODE_NAME\$" | tr '\n' ' ') "
-    for pid in $(ctr_k8s tasks ls | awk -v ids="$ids" 'index(ids, " " $1 " ") {print $2}'); do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $(ctr_k8s tasks ls | awk -v ids="$ids" 'index(ids, " " $1 " ") {print $2}'); do kill "-${2-KILL}" "$pid" 2>/dev/null || true; done
 }
 kill_etcd() { kill_component etcd; }
 # All of the node's containers at once; the kubelet and its runtime live.
@@ -137,14 +137,21 @@ lose_etcd_data() {
     rm -rf "$LAB_ETCD_DATA"
     kill_etcd
 }
-# overwrite_middle FILE   the middle half, with what was never there
+# meta OFFSET FILE   a figure of both of the database's pages of facts. Source: bbolt 1.3, `type meta struct`.
+meta() { od -An -v -t u8 -j "$1" -N 8 "$2"; od -An -v -t u8 -j "$((4096 + $1))" -N 8 "$2"; }
+# overwrite_middle DATABASE   the middle half of the pages that are written at all (the file grows by 16 MB ahead of them), and
+# the roots, so that no copy of them can be opened
 overwrite_middle() {
-    local pages=$(($(stat -c %s "$1") / 4096))
+    local page pages
+    pages=$(meta 56 "$1" | sort -n | tail -1)
     dd if=/dev/urandom of="$1" bs=4096 seek=$((pages / 4)) count=$((pages / 2 + 1)) conv=notrunc status=none
+    for page in $(meta 32 "$1"); do dd if=/dev/urandom of="$1" bs=4096 seek="$page" count=1 conv=notrunc status=none; done
 }
-# corrupt_etcd [wal]   the database under the member, and its log too where that is asked for; then the member dies of it
+# corrupt_etcd [wal]   the database under the member, and its log too where that is asked for; then the member dies of it. It
+# stands still meanwhile: what it wrote afterwards could mend it.
 corrupt_etcd() {
     local file
+    kill_component etcd STOP
     overwrite_middle "$LAB_ETCD_DATA/member/snap/db"
     if [[ "${1-}" == wal ]]; then
         # A log is as long as it may grow (64 MB); what is written of it stands at its beginning.
@@ -158,12 +165,18 @@ good_copy_kept() { test -e "$LAB_REKINDLE_STATE_DIR/static-pods/copies/$1/$(sha2
 
 # nothing_done_for SECONDS [COMMAND...]   no recovery begins or has ended meanwhile, and COMMAND holds all the time
 nothing_done_for() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1)) last answers=0
     shift
     while ((SECONDS < end)); do
-        if is_running >/dev/null || [[ "$(last_id)" != "$LAST_BEFORE" ]] || { (($#)) && ! "$@"; }; then return 1; fi
+        # A daemon that does not answer in time says nothing; one that never does has not shown anything.
+        if last=$(last_id); then
+            [[ "$last" == "$LAST_BEFORE" ]] || return 1
+            answers=$((answers + 1))
+        fi
+        if is_running >/dev/null || { (($#)) && ! "$@"; }; then return 1; fi
         sleep 1
     done
+    ((answers > 0))
 }
 
 # --- one round, measured ----------------------------------------------------------------------------------------------
@@ -220,5 +233,5 @@ figures() {
           recovery_median_ms: $median, recovery_worst_ms: $worst}' >"$LAB_RESULTS/figures/$SCENARIO.json"
     note "recovery: median $median ms, worst $worst ms of ${#RECOVERIES[@]} (goal $goal ms: $verdict)"
     # Beside a test suite a machine of two cores takes several times as long: beyond this something is broken.
-    check "the worst is within six times the goal" at_most "$worst" $((6 * goal))
+    check "the worst is within six times the goal" at_most "$worst" $((6 * goal * ${LAB_SLOW:-1}))
 }

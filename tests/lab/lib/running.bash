@@ -4,7 +4,8 @@
 #
 #   LONG               the long scenarios, those with a line "# long: WHY", instead of all others
 #   LONG_STAGE         the stage of tests/run that runs those
-#   SCENARIO_SECONDS   no scenario may hang the whole run: beyond this, something is stuck that no deadline of its own has caught
+#   SCENARIO_SECONDS   no scenario may hang the whole run: beyond this (twice this for a long one), something is stuck that
+#                      no deadline of its own has caught
 
 CHILD=''
 PASSED=0 FAILED=0 RESULTS=()
@@ -27,20 +28,22 @@ wanted() {
 }
 
 # Every run takes 90 minutes at most, with all that is built before: what is left out is said.
+is_long() { grep -q '^# long: ' "$1"; }
 left_out() {
-    if grep -q '^# long: ' "$1"; then [[ -z "$LONG" ]]; else [[ -n "$LONG" ]]; fi
+    if is_long "$1"; then [[ -z "$LONG" ]]; else [[ -n "$LONG" ]]; fi
 }
 
 # run_scenario FILE [NAME...]   where its name begins with a NAME; without any, where it is in this kind of run
 run_scenario() {
-    local file=$1 name=${1##*/} begin=$SECONDS result
+    local file=$1 name=${1##*/} begin=$SECONDS seconds=$SCENARIO_SECONDS result
     shift
     if [[ ! -x "$file" ]] || ! wanted "$name" "$@"; then return 0; fi
     if (($# == 0)) && left_out "$file"; then
         [[ -n "$LONG" ]] || echo "left to tests/run $LONG_STAGE: $name ($(sed -n 's/^# long: //p' "$file"))"
         return 0
     fi
-    timeout --kill-after=60 "${LAB_SCENARIO_SECONDS:-$SCENARIO_SECONDS}" "$file" </dev/null 2>&1 &
+    ! is_long "$file" || seconds=$((2 * seconds))
+    timeout --kill-after=60 "${LAB_SCENARIO_SECONDS:-$seconds}" "$file" </dev/null 2>&1 &
     CHILD=$!
     if wait "$CHILD"; then
         result=passed PASSED=$((PASSED + 1))

@@ -18,6 +18,7 @@ mkdir -p "$LAB_RESULTS/figures"
 
 stop_watching() {
     watch_stop
+    ! declare -F killer_stop >/dev/null || killer_stop
     keeper_stop
     ! declare -F recovery_end >/dev/null || recovery_end
 }
@@ -64,7 +65,7 @@ given_daemon() {
     done
     start_rekindle
     # Static pods have no checkpoints: a copy of them stands on the disk as it is.
-    [[ "$LAB_CONTROL_PLANE" == static ]] || given 90 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
+    [[ "$LAB_CONTROL_PLANE" == static ]] || given 240 "a stored, inactive checkpoint of each of the three components" checkpoints_are inactive
 }
 
 power_cut() { "$LAB_SCRIPTS/node" power-cut; }

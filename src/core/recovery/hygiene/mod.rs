@@ -5,6 +5,7 @@
 //! renewed it. What could not be read is told and left.
 
 pub mod facts;
+pub mod foretold;
 mod pods;
 mod requests;
 
