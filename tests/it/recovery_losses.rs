@@ -114,6 +114,20 @@ fn a_deleted_scheduler_and_controller_manager_are_lost_after_the_threshold() {
 }
 
 #[test]
+fn a_scheduler_is_not_wedged_for_a_time_in_which_no_api_server_served() {
+    let mut node = Watched::new(1);
+    node.api_gone();
+    node.pass_without_loss(50);
+    node.doors(DoorAnswer::Serving, DoorAnswer::Serving);
+    let new = instance(Part::ApiServer, "kube-apiserver-1", Run::Running);
+    node.containers(Part::ApiServer, vec![new]);
+    node.pass_without_loss(115);
+    let found = node.pass(10);
+    let both = [Loss::Schedulers, Loss::ControllerManagers];
+    assert_eq!(confirmed(&found), both, "{found:#?}");
+}
+
+#[test]
 fn leases_that_are_not_known_do_not_hide_that_nobody_asks_for_a_scheduler() {
     let mut node = Watched::new(1);
     node.pass(5);

@@ -167,7 +167,13 @@ pub(super) fn own(part: Part, evidence: &Evidence, memory: &Memory, wedged: Dura
         .max();
     let in_use = part == Part::Etcd && etcd_in_use(evidence);
     let since_running = running.or(in_use.then_some(silence.since));
-    let until = since_running.map(|running| running.max(silence.since).after(wedged));
+    // Nobody renews a lease while no API server serves.
+    let could = match part {
+        Part::Scheduler | Part::ControllerManager => memory.api_serves,
+        Part::Etcd | Part::ApiServer => None,
+    };
+    let could = could.unwrap_or(silence.since).max(silence.since);
+    let until = since_running.map(|running| running.max(could).after(wedged));
     let said = match until {
         Some(until) if at < until => format!("{part} runs here and does not answer yet"),
         Some(_) => format!("{part} runs here and has not answered for long: it hangs"),
