@@ -61,8 +61,10 @@
 //!
 //! Copy and parent of a host-network pod want the same port, and a parent that finds it taken
 //! waits out the kubelet's back-off. So the copy is killed when the parent's container is created,
-//! and the parent is frozen until the copy has let go (`core/handover.rs`). A parent that then
-//! does not serve in time gives the checkpoint back, with growing back-off.
+//! and the parent is frozen until the copy has let go (`core/handover.rs`). One that could not be
+//! frozen has most likely ended already, and its copy is not released for it
+//! (`c09_a_parent_that_ended_before_it_was_frozen_costs_no_api`). A parent that does not serve in time
+//! gives the checkpoint back, with growing back-off.
 //!
 //! Masters that know each other's names let go of API servers one after another, each by the rank
 //! of its own name (`core/policy.rs`, `handover_spread`): no agreement, and over after a bounded time.
