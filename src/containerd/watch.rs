@@ -122,7 +122,10 @@ async fn session(
                 let mut seen = Vec::new();
                 take(event, &mut seen)?;
                 let together = Instant::now() + TOGETHER;
-                while let Ok(event) = timeout_at(together, events.message()).await {
+                // A stream that is never empty is bounded too: the rest is taken in the next round.
+                while seen.len() <= BURST
+                    && let Ok(event) = timeout_at(together, events.message()).await
+                {
                     take(event, &mut seen)?;
                 }
                 if seen.is_empty() {
