@@ -167,13 +167,13 @@ impl Containerd {
         answer
     }
 
-    /// Asks about one container again and puts the answer into `listing`.
+    /// Asks about one container again and puts the answer into `listing`; whether that is news.
     pub(crate) async fn relist_one(
         &self,
         namespace: &str,
         id: &str,
         listing: &mut Listing,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let message = GetContainerRequest { id: id.to_owned() };
         let container = self.call(
             "Containers.Get",
@@ -183,8 +183,7 @@ impl Containerd {
         );
         let container = found(container.await)?.and_then(|answer| answer.container);
         let Some(container) = container else {
-            listing.remove(id);
-            return Ok(());
+            return Ok(listing.remove(id).is_some());
         };
         let task = self.task(namespace, id).await?;
         let mut record = Record::new(container);
@@ -192,8 +191,9 @@ impl Containerd {
             (record.task, record.pid) = (known.task, known.pid);
         }
         record.see(task.as_ref());
+        let news = listing.get(id) != Some(&record);
         listing.insert(id.to_owned(), record);
-        Ok(())
+        Ok(news)
     }
 
     /// The task of a container, if it has one.

@@ -39,7 +39,7 @@ pub fn spawn_source(
     let (publish, receive) = watch::channel(Reading::not_asked());
     let namespace = c.config().cri_namespace.clone();
     spawn(c, namespace, shutdown, move |reading| {
-        let view = reading.map(pods_of);
+        let view = reading.map(|listing| pods_of(listing));
         change(&publish, view);
     });
     receive
@@ -73,7 +73,7 @@ fn spawn(
     c: Containerd,
     namespace: String,
     shutdown: CancellationToken,
-    publish: impl Fn(&Reading<Listing>) + Send + Sync + 'static,
+    publish: impl Fn(Reading<&Listing>) + Send + Sync + 'static,
 ) {
     tokio::spawn(async move {
         shutdown
@@ -82,7 +82,7 @@ fn spawn(
     });
 }
 
-async fn follow(c: &Containerd, namespace: &str, publish: &(impl Fn(&Reading<Listing>) + Sync)) {
+async fn follow(c: &Containerd, namespace: &str, publish: &(impl Fn(Reading<&Listing>) + Sync)) {
     let mut wait = RETRY;
     loop {
         let mut answered = false;
@@ -92,7 +92,7 @@ async fn follow(c: &Containerd, namespace: &str, publish: &(impl Fn(&Reading<Lis
         }
         let unseen = error.unseen();
         tracing::debug!(namespace, cause = unseen.detail, "containerd lost");
-        publish(&Reading::Unknown(unseen));
+        publish(Reading::Unknown(unseen));
         sleep(wait).await;
         wait = (wait * 2).min(RETRY_LIMIT);
     }
@@ -102,20 +102,17 @@ async fn follow(c: &Containerd, namespace: &str, publish: &(impl Fn(&Reading<Lis
 async fn session(
     c: &Containerd,
     namespace: &str,
-    publish: &(impl Fn(&Reading<Listing>) + Sync),
+    publish: &(impl Fn(Reading<&Listing>) + Sync),
     answered: &mut bool,
 ) -> Result<std::convert::Infallible, Error> {
     let mut events = c.subscribe(namespace).await?;
-    let mut reading = Reading::Known(Listing::new());
+    let mut listing = Listing::new();
     let mut due = Instant::now();
     loop {
-        let Reading::Known(listing) = &mut reading else {
-            return Err(Error::unreadable("Events.Subscribe", "no listing"));
-        };
         tokio::select! {
             biased;
             () = sleep_until(due) => {
-                *listing = c.list(namespace, listing).await?;
+                listing = c.list(namespace, &listing).await?;
                 due = Instant::now() + c.config().resync;
             }
             event = events.message() => {
@@ -128,27 +125,26 @@ async fn session(
                 {
                     take(event, &mut seen)?;
                 }
-                if seen.is_empty() {
-                    continue;
+                if apply(&seen, &mut listing) {
+                    publish(Reading::Known(&listing));
                 }
-                if apply(&seen, listing) {
-                    publish(&reading);
-                }
-                let Reading::Known(listing) = &mut reading else {
-                    continue;
-                };
                 let ids: BTreeSet<&str> = seen.iter().map(|it| it.id.as_str()).collect();
                 if ids.len() > BURST {
                     due = Instant::now();
                     continue;
                 }
+                let mut news = false;
                 for id in ids {
-                    c.relist_one(namespace, id, listing).await?;
+                    news |= c.relist_one(namespace, id, &mut listing).await?;
+                }
+                // Mostly what the events said already: nobody has to look at it again.
+                if !news {
+                    continue;
                 }
             }
         }
         *answered = true;
-        publish(&reading);
+        publish(Reading::Known(&listing));
     }
 }
 

@@ -54,16 +54,10 @@ impl Renderings {
         if !same_data {
             before.clear();
         }
-        // Both in the same order, but for the few that came and went.
-        let mut at = 0;
         for pod in parents {
-            let found = (0..before.len()).map(|step| (at + step) % before.len());
-            let found = { found }.find(|index| Arc::ptr_eq(&before[*index].pod, pod));
+            let found = before.iter().position(|it| Arc::ptr_eq(&it.pod, pod));
             self.parents.push(match found {
-                Some(index) => {
-                    at = index;
-                    before.remove(index)
-                }
+                Some(index) => before.remove(index),
                 None => Parent::of(pod, gathered, node_name, node_address),
             });
         }

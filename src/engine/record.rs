@@ -57,15 +57,23 @@ pub(super) fn save(config: &Config, record: &Record) -> Result<(), String> {
         let path = config.dir(&record.checkpoint).join("record.json");
         durable::write(&path, &bytes, &Attributes::ours(0o600), &config.staging())
     };
-    let written = match write() {
-        Err(error) if error.is_full() && release_reserve(config) => write(),
-        written => written,
-    };
-    written.map_err(|error| chain(&error))
+    in_reserve(config, DurableError::is_full, write).map_err(|error| chain(&error))
+}
+
+/// Does it, and once more in the room of the reserve where the disk `is_full`.
+pub(super) fn in_reserve<T, E>(
+    config: &Config,
+    is_full: impl Fn(&E) -> bool,
+    work: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
+    match work() {
+        Err(error) if is_full(&error) && release_reserve(config) => work(),
+        done => done,
+    }
 }
 
 /// Gives back the room that was kept; false where there was none.
-pub(super) fn release_reserve(config: &Config) -> bool {
+fn release_reserve(config: &Config) -> bool {
     let root = durable::ensure_root(&config.state_dir);
     root.and_then(|root| reserve::release(&root))
         .unwrap_or_else(|error| {

@@ -140,29 +140,16 @@ pub(super) fn build(
     places: &Places,
     lower_oom: bool,
 ) -> Result<Value, Refusal> {
-    let build = || specification(config, pod, container, image, places, lower_oom);
-    match build() {
-        Err(refusal) if refusal.full && record::release_reserve(config) => build(),
-        built => built,
-    }
-}
-
-fn specification(
-    config: &Config,
-    pod: &Pod,
-    container: &Container,
-    image: &ImageProcess,
-    places: &Places,
-    lower_oom: bool,
-) -> Result<Value, Refusal> {
     let spec = pod
         .spec
         .as_ref()
         .ok_or_else(|| Refusal::new("the pod has no spec"))?;
     check_profiles(spec, container)?;
-    places.prepare(config, spec)?;
+    let is_full = |refusal: &Refusal| refusal.full;
+    record::in_reserve(config, is_full, || places.prepare(config, spec))?;
     let command = command(config, pod, container, image)?;
-    let (mounts, propagation) = mounts(spec, container, places, &command.env)?;
+    let mounts = || mounts(spec, container, places, &command.env);
+    let (mounts, propagation) = record::in_reserve(config, is_full, mounts)?;
     let context = container.security_context.clone().unwrap_or_default();
     let escalation = context.allow_privilege_escalation != Some(false) || privileged(container);
     let cwd = container
