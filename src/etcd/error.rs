@@ -83,8 +83,8 @@ pub enum EtcdError {
     },
     /// The next piece of a snapshot did not come in time.
     #[error(
-        "etcd at {endpoint} sent nothing for {} s in the middle of a snapshot, after {received} bytes",
-        after.as_secs()
+        "etcd at {endpoint} sent nothing for {} in the middle of a snapshot, after {received} bytes",
+        whole(*after)
     )]
     Stalled {
         /// Whose.
@@ -215,8 +215,42 @@ impl EtcdError {
     }
 }
 
+/// A deadline for people, and none of it cut off.
+fn whole(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}
+
 /// In one line, and not too much of it.
 pub(super) fn short(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").chars().take(WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b11_a_deadline_below_a_second_is_said_as_it_is() {
+        let said = |after| {
+            let stalled = EtcdError::Stalled {
+                endpoint: "https://m1".to_owned(),
+                after,
+                received: 7,
+            };
+            stalled.to_string()
+        };
+        for (after, words) in [
+            (500, "for 500 ms in"),
+            (1500, "for 1500 ms in"),
+            (30_000, "for 30 s in"),
+        ] {
+            let text = said(Duration::from_millis(after));
+            assert!(text.contains(words), "{text}");
+        }
+    }
 }

@@ -75,18 +75,44 @@ async fn b11_a_stalled_stream_ends_after_the_deadline_between_two_pieces() {
     assert_eq!(place.names().len(), 1);
 }
 
+/// Stands still so often and so long in the middle of one stream: longer in all than any deadline,
+/// and never as long as the one between two pieces, with room for a machine under load.
+const PAUSES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(3);
+
 #[tokio::test]
 async fn b11_there_is_no_deadline_for_the_whole() {
     let cluster = large("3.4", 1).await;
     let place = Place::new();
     let mut settings = settings(&cluster, &[0]);
-    // Far shorter than the whole takes.
-    settings.deadline = Duration::from_millis(500);
-    settings.chunk_deadline = Duration::from_millis(500);
+    settings.deadline = Duration::from_secs(5);
+    settings.chunk_deadline = Duration::from_secs(10);
     let etcd = Etcd::connect(&settings).await.unwrap();
-    let backup = taken(&etcd, &place.request()).await;
-    println!("{} ms with deadlines of 500 ms", backup.took_ms);
-    assert!(backup.took_ms > 500, "too small to show anything");
+    let (request, progress) = (place.request(), Progress::default());
+    let pauses = async {
+        let mut before = 0;
+        for pause in 1..=PAUSES {
+            until("more of the snapshot has come", async || {
+                let position = progress.position();
+                position.phase.contains("stream") && position.done > before
+            })
+            .await;
+            cluster.pause(0);
+            tokio::time::sleep(PAUSE).await;
+            let position = progress.position();
+            cluster.resume(0);
+            let phase = &position.phase;
+            assert!(phase.contains("stream"), "pause {pause} came in {phase}");
+            before = position.done;
+        }
+    };
+    let (taken, ()) = tokio::join!(take(&etcd, &request, &progress), pauses);
+    let backup = taken.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    println!(
+        "{} ms with deadlines of {:?} and {:?}",
+        backup.took_ms, settings.deadline, settings.chunk_deadline
+    );
+    assert!(backup.took_ms > 10_000, "too short to show anything");
 }
 
 #[tokio::test]
