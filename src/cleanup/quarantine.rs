@@ -289,11 +289,17 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Puts everything back where it came from, the last one first; what is back already stays.
+    /// Whether everything could be put back now. Changes nothing.
     ///
     /// # Errors
-    /// Where something new is in the way, or something is nowhere: then nothing is put back.
-    pub fn put_back(&mut self, now: Timestamp) -> Result<usize, CleanupError> {
+    /// What [`Quarantine::put_back`] would refuse for.
+    pub fn look_back(&self) -> Result<(), CleanupError> {
+        self.ways_back().map(drop)
+    }
+
+    /// The entries that are to be put back, the last one first, each with the directory that it
+    /// came from.
+    fn ways_back(&self) -> Result<Vec<(usize, Dir)>, CleanupError> {
         let (mut way, mut lost) = (Vec::new(), Vec::new());
         let mut back = Vec::new();
         let moved = self.list.entries.iter().enumerate().rev();
@@ -327,6 +333,15 @@ impl Quarantine {
         if !lost.is_empty() {
             return Err(CleanupError::Lost(lost));
         }
+        Ok(back)
+    }
+
+    /// Puts everything back where it came from, the last one first; what is back already stays.
+    ///
+    /// # Errors
+    /// Where something new is in the way, or something is nowhere: then nothing is put back.
+    pub fn put_back(&mut self, now: Timestamp) -> Result<usize, CleanupError> {
+        let back = self.ways_back()?;
         let count = back.len();
         for (index, from) in back {
             let Some(entry) = self.list.entries.get(index) else {

@@ -318,3 +318,55 @@ fn list_undo_and_release_say_what_there_is() {
     let (code, _, err) = cleanup(root.path(), &["--undo", "../etc", "--yes"]);
     assert_eq!(code, Some(2), "{err}");
 }
+
+#[test]
+fn a_dry_undo_says_what_the_undo_would_refuse_for() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |below: &str| root.path().join(below);
+    let (manifest, data) = (place("manifests/etcd.yaml"), place("etcd/member"));
+    put(&manifest, b"of the cluster that was lost");
+    put(&data.join("snap/db"), b"its data");
+    let home = place("quarantine");
+    let mut quarantine = Quarantine::open(&home, "20261125T190000Z", &origin()).unwrap();
+    let etcd = ["etcd.yaml".to_owned()];
+    let taken = quarantine.take("manifests", &place("manifests"), &etcd);
+    taken.unwrap();
+    let taken = quarantine.take("etcd", &place("etcd"), &["member".to_owned()]);
+    taken.unwrap();
+    // Put there by hand, as README says for the master that is recovered first.
+    put(&manifest, b"the same again");
+    put(&data.join("snap/db"), b"and its data");
+    let before = snapshot(root.path());
+    let (code, out, dry) = cleanup(root.path(), &["--undo", "--dry-run"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(1), "nothing was done\n"),
+        "{dry}"
+    );
+    let (code, out, _) = cleanup(root.path(), &["--undo", "--dry-run", "-o", "json"]);
+    assert_eq!(code, Some(1));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let refused = json["refused"].as_str().unwrap();
+    let (code, _, real) = cleanup(root.path(), &["--undo", "--yes"]);
+    assert_eq!(code, Some(1), "{real}");
+    for path in [&manifest, &data] {
+        let path = path.display().to_string();
+        assert!(refused.contains(&path), "{refused}");
+        let last = |said: &str| {
+            said.lines()
+                .any(|it| it.contains("stands") && it.contains(&path))
+        };
+        assert!(last(&dry) && last(&real), "{dry}\n{real}");
+    }
+    assert!(dry.contains("hint: move it away or remove it"), "{dry}");
+    for (path, entry) in before {
+        let now = snapshot(root.path());
+        let ours = path.starts_with("state") || path.starts_with("config.toml");
+        assert!(ours || now.get(&path) == Some(&entry), "{}", path.display());
+    }
+    // With nothing in the way the same is no refusal.
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    let (code, _, dry) = cleanup(root.path(), &["--undo", "--dry-run"]);
+    assert_eq!(code, Some(0), "{dry}");
+}

@@ -7,7 +7,7 @@ use crate::cleanup::quarantine::{self, Quarantine};
 use crate::cleanup::{CleanupError, Kubelet, State};
 use crate::cli::Format;
 use crate::cli::ask::wait_for;
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Exit, Failure, chain};
 use crate::cli::output::{Out, clean};
 use crate::core::cleanup::list::Entry;
 use crate::daemon::clock;
@@ -18,6 +18,9 @@ struct Undone<'a> {
     dry_run: bool,
     /// What stands, or would stand, where it came from again.
     put_back: Vec<String>,
+    /// Why it would be refused: what is in the way, or what is nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 /// Puts the quarantine `id` back; empty: the newest that was not.
@@ -36,18 +39,21 @@ pub(super) fn run(way: &Way<'_>, id: &str, out: &mut Out) -> Result<Exit, Failur
         .map(Entry::from)
         .map(|p| p.display().to_string())
         .collect();
+    let dry_run = way.options.dry_run;
+    let refusal = dry_run.then(|| quarantine.look_back().err()).flatten();
     let told = Undone {
         id: &id,
-        dry_run: way.options.dry_run,
+        dry_run,
         put_back: paths,
+        refused: refusal.as_ref().map(|error| chain(error)),
     };
-    if way.options.output == Format::Table || !way.options.dry_run {
+    if way.options.output == Format::Table || !dry_run {
         out.note(&format!("quarantine {id} goes back:"));
         for path in &told.put_back {
             out.note(&format!("  {}", clean(path)));
         }
     }
-    if !way.options.dry_run {
+    if !dry_run {
         way.confirm("Put all of it back?", out)?;
         put_back(way, &id, &mut quarantine, out)?;
     }
@@ -57,10 +63,13 @@ pub(super) fn run(way: &Way<'_>, id: &str, out: &mut Out) -> Result<Exit, Failur
             let text = text.map_err(|error| Failure::of(Exit::No, &error))?;
             out.data(text + "\n")?;
         }
-        Format::Table if way.options.dry_run => out.data("nothing was done\n")?,
+        Format::Table if dry_run => out.data("nothing was done\n")?,
         Format::Table => out.data(format!("quarantine {id} was put back\n"))?,
     }
-    Ok(Exit::Done)
+    match refusal {
+        Some(error) => Err(way::failed(&error)),
+        None => Ok(Exit::Done),
+    }
 }
 
 fn which(way: &Way<'_>, id: &str) -> Result<String, Failure> {
