@@ -122,6 +122,30 @@ fn a_backup_is_taken_without_asking_only_within_the_loss_that_is_allowed() {
 }
 
 #[test]
+fn data_that_was_exchanged_on_purpose_is_told_with_the_way_out() {
+    let mut resources = resources();
+    resources.data = Reading::Known(Data::Behind {
+        seen: 5,
+        highest: 9,
+    });
+    let plan = planned(Loss::EtcdQuorum, &resources, &policy());
+    for rung in [Rung::StaticPods, Rung::DataDirectory] {
+        let way = plan.rungs.iter().find(|way| way.rung == rung).unwrap();
+        let told = way.blockers.join("\n");
+        assert!(
+            told.contains("at revision 5, and this node has seen 9"),
+            "{told}"
+        );
+        assert!(
+            told.contains("hint: if its data was exchanged on purpose"),
+            "{told}"
+        );
+        assert!(!told.contains("damaged"), "{told}");
+    }
+    assert_ne!(plan.chosen, Some(Rung::DataDirectory));
+}
+
+#[test]
 fn an_operator_allows_a_loss_for_once() {
     let mut resources = resources();
     resources.data = Reading::Known(Data::Damaged("page 7".to_owned()));

@@ -224,7 +224,7 @@ async fn r01_an_etcd_that_was_started_empty_gives_way_to_the_backup() {
     // Nor is what it has a source: this node has seen more.
     let refused = node.restore("emptied", Source::DataDirectory).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+    assert!(matches!(refused, Error::Behind { .. }), "{refused:?}");
     let mut say = |_: &str| {};
     undo(&node.settings(), &node.journal(), &mut say)
         .await

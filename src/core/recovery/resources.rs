@@ -72,6 +72,25 @@ pub enum Data {
     Present(u64),
     /// There is one and it is no database: why.
     Damaged(String),
+    /// It serves, and what was there is gone: its revision, and a higher one that this node has seen.
+    Behind {
+        /// What it is at.
+        seen: i64,
+        /// What this node has seen.
+        highest: i64,
+    },
+}
+
+impl Data {
+    /// [`Data::Behind`] in words, with the way out where an operator wanted it so: nobody else knows.
+    #[must_use]
+    pub fn behind(seen: i64, highest: i64) -> String {
+        format!(
+            "it is at revision {seen}, and this node has seen {highest}: what was there is gone \
+             (hint: if its data was exchanged on purpose, `rekindle backup now`, then `rekindle \
+             backup restore` of that raises the revision: README, \"Back to a backup\")"
+        )
+    }
 }
 
 /// A verified backup.

@@ -146,6 +146,10 @@ fn whole_data(way: &mut RungPlan, loss: Loss, resources: &Resources) {
         Reading::Known(Data::Damaged(why)) => way
             .blockers
             .push(format!("starting etcd brings no data back: {why}")),
+        Reading::Known(Data::Behind { seen, highest }) => way.blockers.push(format!(
+            "starting etcd brings no data back: {}",
+            Data::behind(*seen, *highest)
+        )),
         Reading::Unknown(unseen) => way.blockers.push(format!(
             "whether etcd's data is there is not known: {}",
             unseen.detail
@@ -235,6 +239,11 @@ fn data_directory(way: &mut RungPlan, resources: &Resources) {
         }
         Reading::Known(Data::Damaged(why)) => {
             nothing_to_restore(way, format!("its database is damaged: {why}"));
+            0
+        }
+        Reading::Known(Data::Behind { seen, highest }) => {
+            let why = Data::behind(*seen, *highest);
+            nothing_to_restore(way, format!("its database is not what it was: {why}"));
             0
         }
         Reading::Unknown(unseen) => {

@@ -133,7 +133,7 @@ fn on_disk(settings: &Settings) -> OnDisk {
             .into_iter()
             .map(|(what, at)| Expiry { what, at })
             .collect(),
-        fallen: fallen(settings),
+        fallen: fallen(&settings.paths.state_dir),
     }
 }
 
@@ -225,8 +225,8 @@ fn hangs(evidence: &Evidence, part: Part) -> bool {
 
 /// etcd's revision went back: what was there is gone. Both are of one record, so that no reading is
 /// compared with one of another moment.
-fn fallen(settings: &Settings) -> Option<(i64, i64)> {
-    let marks = high_water::read(&settings.paths.state_dir).ok()?;
+fn fallen(state_dir: &Path) -> Option<(i64, i64)> {
+    let marks = high_water::read(state_dir).ok()?;
     let (seen, highest) = (marks.current_mark()?.seen, marks.highest()?);
     (seen < highest).then_some((seen, highest))
 }
@@ -234,9 +234,7 @@ fn fallen(settings: &Settings) -> Option<(i64, i64)> {
 fn data(evidence: &Evidence, fallen: Option<(i64, i64)>) -> Reading<Data> {
     // It serves as well as any, and what it serves is not what was there.
     if let Some((seen, highest)) = fallen {
-        return Reading::Known(Data::Damaged(format!(
-            "it is at revision {seen}, and this node has seen {highest}: what was there is gone"
-        )));
+        return Reading::Known(Data::Behind { seen, highest });
     }
     evidence.etcd.here.data.map(|data| match data {
         DataDir::Absent | DataDir::Empty => Data::Absent,
@@ -252,3 +250,30 @@ pub(super) const THOUGHT_OF: [Loss; 4] = [
     Loss::ControllerManagers,
     Loss::Schedulers,
 ];
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::fallen;
+    use crate::backup::high_water::{HighWaterError, record};
+
+    #[test]
+    fn data_that_fell_back_on_purpose_is_behind_until_a_restore_raises_it()
+    -> Result<(), HighWaterError> {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let record = |cluster, revision| record(dir.path(), cluster, revision, at);
+        record(7, 100)?;
+        assert_eq!(fallen(dir.path()), None);
+        // Exchanged: another cluster, or an older snapshot of the same.
+        record(8, 5)?;
+        assert_eq!(fallen(dir.path()), Some((5, 100)));
+        record(7, 60)?;
+        assert_eq!(fallen(dir.path()), Some((60, 100)));
+        // `backup restore` raises it above all that was recorded here.
+        record(9, 101)?;
+        assert_eq!(fallen(dir.path()), None);
+        Ok(())
+    }
+}

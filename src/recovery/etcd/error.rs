@@ -55,6 +55,18 @@ pub enum Error {
         /// How that shows.
         why: String,
     },
+    /// The source is whole, and older than what this node has seen; nothing was changed.
+    #[error(
+        "{what} ends at revision {ends}, and this node has seen {seen}: what was there is gone"
+    )]
+    Behind {
+        /// Which source.
+        what: String,
+        /// Its revision.
+        ends: i64,
+        /// The highest that was recorded here.
+        seen: i64,
+    },
     /// The quarantine could not be made, which says nothing about the data.
     #[error("etcd cannot be started in quarantine: {0}")]
     Quarantine(String),
@@ -151,6 +163,11 @@ impl Error {
             Self::NoSource(_) | Self::Empty(_) | Self::Damaged { .. } => {
                 "`rekindle backup list` shows what else there is"
             }
+            Self::Behind { .. } => {
+                "`rekindle backup list` shows what else there is; if its data was exchanged on \
+                 purpose, `rekindle backup restore` of a snapshot of it raises the revision: \
+                 README, \"Back to a backup\""
+            }
             Self::OtherSource { .. } => "`rekindle recovery-mode exit` takes the other one back",
             Self::Room { .. } => "make room there and run it again; nothing was begun",
             Self::Runs(_) => "see what holds it: `crictl ps --name etcd`, `fuser` on its database",
@@ -171,7 +188,11 @@ impl Error {
     pub fn is_of_the_source(&self) -> bool {
         matches!(
             self,
-            Self::Damaged { .. } | Self::NoSource(_) | Self::Empty(_) | Self::Restore(_)
+            Self::Damaged { .. }
+                | Self::Behind { .. }
+                | Self::NoSource(_)
+                | Self::Empty(_)
+                | Self::Restore(_)
         )
     }
 }

@@ -170,13 +170,8 @@ fn make_now(settings: &Settings, it: &Restore, progress: &Progress) -> Result<Fi
         && let Some(seen) = highest
         && plan.revision < seen
     {
-        return Err(Error::Damaged {
-            what: named,
-            why: format!(
-                "it ends at revision {}, and this node has seen {seen}: what was there is gone",
-                plan.revision
-            ),
-        });
+        let (what, ends) = (named, plan.revision);
+        return Err(Error::Behind { what, ends, seen });
     }
     restore::carry_out(&plan, progress)?;
     let by = plan.bump.as_ref().map_or(0, |bump| bump.by);
