@@ -18,8 +18,9 @@ use super::view::Running;
 
 /// A parent is frozen no longer than this because another hand-over comes first.
 const HOLD: Duration = Duration::from_secs(10);
-/// A parent that could not be frozen for this time loses its copy all the same.
-const FREEZE: Duration = Duration::from_secs(2);
+/// A parent that could not be frozen for this time loses its copy all the same; `start` hands over
+/// by the same rule.
+pub const FREEZE: Duration = Duration::from_secs(2);
 /// An API server's parent that has not come after this time is not waited for by the others.
 const FIRST: Duration = Duration::from_secs(60);
 /// An API server's checkpoint that does not serve after this time is not waited for by the others.

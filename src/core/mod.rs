@@ -7,7 +7,7 @@ mod copies;
 pub mod decide;
 pub mod doctor;
 mod explain;
-mod handover;
+pub mod handover;
 mod hold;
 pub mod id;
 mod learn;

@@ -12,6 +12,7 @@ use super::execute::Executor;
 use super::report::{Outcome, Report};
 use super::watching::Sources;
 use crate::config::Settings;
+use crate::core::handover::FREEZE;
 use crate::core::operation::OperationKind;
 use crate::core::start::decide::decide;
 use crate::core::start::journal::Journal;
@@ -26,8 +27,6 @@ use crate::signals;
 const PERIOD: Duration = Duration::from_secs(2);
 /// A failed action is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
-/// A counterpart that could not be frozen for this time is handed over to all the same.
-const FREEZE: Duration = Duration::from_secs(2);
 /// A node is asked to be deleted again after this.
 const FORGET: Duration = Duration::from_secs(5);
 /// What is waited for is said again after this, unchanged.
