@@ -224,11 +224,14 @@ fn check_profiles(spec: &PodSpec, container: &Container) -> Result<(), Refusal> 
 }
 
 #[cfg(test)]
+#[path = "../../tests/it/small_disk.rs"]
+mod small_disk;
+
+#[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::process::Command;
     use std::time::Duration;
 
+    use super::small_disk::{fill, inside};
     use super::*;
 
     fn config(dir: &Path) -> Config {
@@ -301,50 +304,22 @@ mod tests {
         assert_eq!(inode(&after), inode(&before));
     }
 
-    /// A disk of its own, in a mount namespace: see `tests/it/store_disk.rs`.
-    const DISK: &str = "REKINDLE_TEST_DISK";
-
     #[test]
     fn d02_on_a_full_disk_the_files_are_whole_in_the_room_of_the_reserve() {
-        let Some(disk) = std::env::var_os(DISK).map(PathBuf::from) else {
-            let dir = tempfile::tempdir().unwrap();
-            let script = "mount -t tmpfs -o size=1m,mode=0700 tmpfs \"$1\" && exec \"$2\" --nocapture d02_on_a_full_disk_the_files_are_whole";
-            let output = Command::new("unshare")
-                .args([
-                    "--mount",
-                    "--propagation",
-                    "private",
-                    "sh",
-                    "-c",
-                    script,
-                    "sh",
-                ])
-                .arg(dir.path())
-                .arg(std::env::current_exe().unwrap())
-                .env(DISK, dir.path())
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "needs root\n{said}\n{errors}");
-            assert!(said.contains("1 passed"), "{said}\n{errors}");
+        let name = "engine::spec::tests::d02_on_a_full_disk_the_files_are_whole_in_the_room_of_the_reserve";
+        let Some(disk) = inside(name, "1m") else {
             return;
         };
         let config = config(&disk);
         record::keep_reserve(&config);
-        let filler = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(disk.join("filler"));
-        let mut filler = filler.unwrap();
-        while filler.write_all(&[1; 512]).is_ok() {}
+        fill(&disk);
         built(&config).unwrap();
         let whole = fs::read(hosts(&config)).unwrap();
         assert!(whole.ends_with(b"\n192.0.2.1\tone\ttwo\n"), "{whole:?}");
         // Without a reserve nothing is left half: it is said, and may pass.
-        while filler.write_all(&[1; 512]).is_ok() {}
+        fill(&disk);
         durable::remove(&hosts(&config)).unwrap();
-        while filler.write_all(&[1; 512]).is_ok() {}
+        fill(&disk);
         let refusal = built(&config).unwrap_err();
         assert!(refusal.passing && refusal.full, "{refusal}");
         assert!(!hosts(&config).exists());

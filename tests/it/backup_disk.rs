@@ -10,7 +10,7 @@ use rekindle::core::backup::record::Index;
 
 use crate::backup_index::passed;
 use crate::backup_samples::{Node, backup_id, take};
-use crate::store_disk::{fill, inside};
+use crate::small_disk::{fill, inside};
 use crate::store_samples::{names, text};
 
 /// Leaves so many bytes free on the disk of `dir`.

@@ -16,7 +16,7 @@ use rekindle::core::backup::retention::Room;
 
 use crate::backup_index::passed;
 use crate::backup_samples::{flip, manifest, snapshot};
-use crate::store_disk::{fill, inside};
+use crate::small_disk::{fill, inside};
 use crate::store_samples::{names, text};
 
 /// A directory of backups with its index.

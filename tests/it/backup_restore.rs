@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use rekindle::backup::signing::{Signer, Trust};
 
 use crate::backup_samples::{Node, SECRET, backup_id, flip, put, take};
-use crate::store_disk::inside;
+use crate::small_disk::inside;
 use crate::store_samples::names;
 
 /// A program that says it can do all, and makes a data directory; the last word of its arguments

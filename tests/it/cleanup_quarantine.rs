@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rekindle::cleanup::CleanupError;
 use rekindle::cleanup::quarantine::{Origin, Quarantine, all, new_id};
 
-use crate::store_disk::inside;
+use crate::small_disk::inside;
 
 /// Names that somebody may have given.
 const HOSTILE: [&str; 8] = [

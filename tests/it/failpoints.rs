@@ -15,7 +15,7 @@ use rekindle::manifests::dir::ManifestDir;
 use rekindle::store::revisions::Revisions;
 use rekindle::store::state::{StateFile, load};
 
-use crate::store_disk::{fill, inside};
+use crate::small_disk::{fill, inside};
 use crate::store_samples::{id, names, overwrite, pod, rendered, revision, stored};
 
 const JOURNEY: &str = "REKINDLE_TEST_JOURNEY";

@@ -8,7 +8,7 @@ use rekindle::failpoints;
 
 use crate::failpoints_backup::{Traveller, prepare, travel_until};
 use crate::failpoints_power::{Mounted, run};
-use crate::store_disk::inside;
+use crate::small_disk::inside;
 
 #[test]
 fn b02_a_power_cut_at_any_step_loses_no_backup_that_was_acknowledged() {

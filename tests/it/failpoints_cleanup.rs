@@ -8,7 +8,7 @@ use std::process::Command;
 use rekindle::cleanup::quarantine::Quarantine;
 
 use crate::cleanup_quarantine::{names, now, origin, put, snapshot};
-use crate::store_disk::inside;
+use crate::small_disk::inside;
 
 const JOURNEY: &str = "REKINDLE_TEST_CLEANUP";
 const KILL_AT: &str = "REKINDLE_KILL_AT";

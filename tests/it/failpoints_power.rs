@@ -10,7 +10,7 @@ use std::process::Command;
 use rekindle::failpoints;
 
 use crate::failpoints::{arrives, steps, travel_until};
-use crate::store_disk::inside;
+use crate::small_disk::inside;
 
 #[track_caller]
 pub fn run(program: &str, args: &[&str]) {

@@ -129,6 +129,7 @@ mod recovery_world;
 mod removing;
 mod run;
 mod signals;
+mod small_disk;
 mod start_decisions;
 mod start_ends;
 mod start_objects;
