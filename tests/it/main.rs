@@ -37,6 +37,7 @@ mod backup_schedule;
 mod backup_schedule_clock;
 mod backup_verify;
 mod backup_verify_damage;
+mod backups_noticed;
 mod bolt_file;
 mod bolt_walk;
 mod cleanup_plan;

@@ -152,6 +152,7 @@ impl Task {
             Ok(found) => {
                 self.spoken.solved("look");
                 if off.is_none() {
+                    self.sides.watch_index(&settings.paths.state_dir);
                     next = self.schedule(&settings, found).await;
                 }
             }
