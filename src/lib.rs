@@ -208,6 +208,7 @@ pub mod recover;
 pub mod recovery;
 pub mod signals;
 pub mod start;
+pub mod steering;
 pub mod store;
 pub mod systemd;
 pub mod yaml;

@@ -217,6 +217,7 @@ impl Loop {
             &decision.next,
             &self.good,
             address.unwrap_or("127.0.0.1"),
+            &self.sources.steering,
         );
         self.sources.targets.send_if_modified(|current| {
             let changed = **current != targets;

@@ -245,6 +245,7 @@ impl Sources {
                         spec: Arc::clone(spec),
                         host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
                         ours: false,
+                        shared: None,
                         running: BTreeMap::new(),
                         eager: true,
                     });

@@ -69,6 +69,7 @@ mod guard_learn;
 mod guard_restore;
 mod guard_world;
 mod handing_over;
+mod handing_over_beside;
 mod handing_over_masters;
 mod high_water;
 mod holding_back;
