@@ -366,7 +366,7 @@ fn active(
         None if beside && parent >= Running::Starting => {
             "runs; the parent starts beside it, on the same port".to_owned()
         }
-        None => format!("runs; {waits}"),
+        None => format!("runs; {waits}{}", sharing::gap(step)),
         Some(_) => format!("does not run at the moment ({}); {waits}", copy.word()),
     }
 }

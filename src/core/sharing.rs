@@ -113,6 +113,14 @@ pub(crate) fn end(step: &mut Step<'_>) {
     }
 }
 
+/// For people: why the hand-over will have a gap although the port might be shared.
+pub(crate) fn gap(step: &Step<'_>) -> String {
+    match step.steered {
+        Some(Steered::Refused(why)) => format!("; the hand-over will have a gap: {why}"),
+        _ => String::new(),
+    }
+}
+
 /// Whether the copy would answer for its parent: it may share the parent's port, and nothing is
 /// steered yet.
 pub(crate) fn answers_for(checkpoint: &Checkpoint, step: &Step<'_>) -> bool {

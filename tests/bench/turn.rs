@@ -143,6 +143,7 @@ fn observed(seen: &[PodSeen]) -> Observed {
             lists: 1,
         }),
         engine: Reading::Known(EngineView::default()),
+        steering: BTreeMap::new(),
         renderings,
         probes,
         images: Reading::Known(BTreeMap::new()),

@@ -92,6 +92,7 @@ fn c09_on_a_shared_port_the_copy_serves_until_the_parent_does() {
 #[test]
 fn c09_a_port_that_cannot_be_steered_is_handed_over_with_a_gap() {
     let mut world = standing_in(true);
+    assert!(world.reason(API).contains("will have a gap: scripted"));
     world.run_unready(&pod(&parent_name(API)));
     world.turn();
     assert!(world.did(releases), "{:?}", world.done);
