@@ -136,6 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_seen_to_run_is_helped_as_soon_as_it_has_ended_and_once() {
+        let mut deaths = Deaths::default();
+        let serving = DoorAnswer::Serving;
+        let runs = [("a", Run::Running)];
+        assert!(deaths.look(&seen(10, serving, &runs)).is_empty());
+        let gone = [("a", ended()), ("old", ended())];
+        let due = deaths.look(&seen(11, serving, &gone));
+        assert_eq!(due, [(Part::Scheduler, vec!["a".to_owned()])]);
+        // The same evidence again, and one in which it is still listed.
+        for second in [11, 12] {
+            assert!(deaths.look(&seen(second, serving, &gone)).is_empty());
+        }
+        // What was never seen to run may only be being started.
+        let due = deaths.look(&seen(16, serving, &gone));
+        assert_eq!(due, [(Part::Scheduler, vec!["old".to_owned()])]);
+    }
+
+    #[test]
     fn who_lives_or_is_not_known_is_left_alone() {
         let serving = DoorAnswer::Serving;
         for run in [Run::Running, Run::Starting] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::home::LIMIT;
 use super::{Error, LOOK, PLACE, Say};
@@ -25,12 +25,6 @@ use crate::systemd::units::{self, Job};
 /// For the kubelet to stop a pod whose manifest is gone. It does not while it has never heard of
 /// its API server (`peers.md`, finding 1).
 const KUBELET: Duration = Duration::from_secs(5);
-/// A kubelet looks at what runs every second. One before 1.22 that is asked for the same pod again
-/// before it has seen the old one's end tries to go on in what is gone, fails, and tries again 10 to
-/// 15 s later; it publishes nothing by which that could be seen. Source: Kubernetes 1.20
-/// `pkg/kubelet/kubelet.go`, `plegRelistPeriod` and `backOffPeriod`; `pkg/kubelet/pod_workers.go`,
-/// `managePodLoop`.
-const NOTICES: Duration = Duration::from_secs(2);
 /// For etcd to end in order.
 const GRACE: Duration = Duration::from_secs(10);
 /// For the pod to be gone, whoever stops it.
@@ -128,20 +122,13 @@ pub(super) async fn reachable(url: &str) -> Reach {
     }
 }
 
-/// Starts the member: what was taken away is put back. Does not wait until it serves. `stopped`:
-/// when it was seen to have stopped; `None`: that is not known, and may have been just now.
+/// Starts the member: what was taken away is put back. Does not wait until it serves.
 ///
 /// # Errors
 /// Where it cannot be put back, or systemd does not start it.
-pub async fn start(
-    settings: &Settings,
-    home: &Home,
-    id: &str,
-    stopped: Option<Instant>,
-) -> Result<(), Error> {
+pub async fn start(settings: &Settings, home: &Home, id: &str) -> Result<(), Error> {
     match &home.runs {
         Runs::StaticPod { file, .. } => {
-            sleep_until(stopped.unwrap_or_else(Instant::now) + NOTICES).await;
             let (owned, file, id) = (settings.clone(), file.clone(), id.to_owned());
             blocking(move || put_manifest(&owned, &file, &id, None)).await
         }

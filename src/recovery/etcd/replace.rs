@@ -152,7 +152,7 @@ pub async fn undo_replace(settings: &Settings, it: &Replace, say: Say<'_>) -> Re
     say("starting etcd on its old data again");
     let place = it.place.clone();
     blocking(move || swap::refill(&place)).await?;
-    power::start(settings, &it.home, &it.id, None).await
+    power::start(settings, &it.home, &it.id).await
 }
 
 async fn seen(settings: &Settings, it: &Replace) -> Result<Cluster, Error> {

@@ -5,8 +5,6 @@ mod source;
 
 use std::path::PathBuf;
 
-use tokio::time::Instant;
-
 use self::source::{known_members, look_at_source};
 use super::power::{self, blocking};
 use super::{Asked, Error, Record, Say, alarms_cleared, fence, home, swap, verify};
@@ -71,7 +69,6 @@ async fn steps(
     let mut quarantine = None;
     let mut notices = Vec::new();
     let mut seen = None;
-    let mut stopped = None;
     loop {
         record(&it)?;
         hit("recovery-etcd.recorded");
@@ -85,7 +82,6 @@ async fn steps(
                 let known = known_members(settings, &it).await;
                 fence::nobody_answers(settings, &it.home, &it.source, &known).await?;
                 power::stop(settings, &it.home, &it.id, say).await?;
-                stopped = Some(Instant::now());
             }
             Stage::Copying => {
                 power::stopped(&it.home).await?;
@@ -105,7 +101,7 @@ async fn steps(
                 let place = it.place.clone();
                 blocking(move || swap::change(&place)).await?;
             }
-            Stage::Starting => power::start(settings, &it.home, &it.id, stopped).await?,
+            Stage::Starting => power::start(settings, &it.home, &it.id).await?,
             Stage::Verifying => seen = Some(check(settings, &it, &mut notices).await?),
             Stage::Done => {}
         }
@@ -152,7 +148,7 @@ pub async fn undo(settings: &Settings, it: &Restore, say: Say<'_>) -> Result<(),
     let place = it.place.clone();
     blocking(move || swap::discard_fresh(&place)).await?;
     tidy(settings, it).await;
-    power::start(settings, &it.home, &it.id, None).await
+    power::start(settings, &it.home, &it.id).await
 }
 
 /// One restore has one source (R03).
