@@ -122,6 +122,7 @@ pub fn superseded(before: &Finding, cleared: &Finding) -> bool {
     before.kind == kind
         && cleared.kind == kind
         && matches!(before.end, Ending::Left(_))
+        && cleared.end == Ending::Done
         && (same || before.what.starts_with(ALL))
 }
 
