@@ -32,6 +32,7 @@
 //! | API server | [`apiserver`]: the pods of this node, their Secrets and ConfigMaps, by watch; single questions are an [`apiserver::ask::Asker`]'s |
 //! | disk | [`store`]: the one writer of files, the state, the revisions |
 //! | probes | [`probe`] |
+//! | a port of two API servers | [`steering`]; when: `core/sharing.rs` |
 //! | etcd | [`etcd`] (members, the snapshot as a stream), [`bolt`] (its file, read without it) |
 //! | backups | [`backup`]; what is stored in etcd: [`objects`], [`encryption`]; targets: [`objectstore`] |
 //! | a node before a recovery | [`cleanup`]; planned in `core/cleanup` |
@@ -65,6 +66,11 @@
 //! frozen has most likely ended already, and its copy is not released for it
 //! (`c09_a_parent_that_ended_before_it_was_frozen_costs_no_api`). A parent that does not serve in time
 //! gives the checkpoint back, with growing back-off.
+//!
+//! An API server that permits port sharing needs none of that: copy and parent listen side by side,
+//! new connections are steered to the copy until the parent is ready, and only then the copy goes
+//! (`core/sharing.rs`, [`steering`], `c09_on_a_shared_port_the_copy_serves_until_the_parent_does`).
+//! `start` does the same with its temporary API server (`core/start/beside.rs`).
 //!
 //! Masters that know each other's names let go of API servers one after another, each by the rank
 //! of its own name (`core/policy.rs`, `handover_spread`): no agreement, and over after a bounded time.
@@ -208,6 +214,7 @@ pub mod recover;
 pub mod recovery;
 pub mod signals;
 pub mod start;
+pub mod steering;
 pub mod store;
 pub mod systemd;
 pub mod yaml;

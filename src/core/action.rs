@@ -1,6 +1,7 @@
 //! What a decision asks to be done. Every action may be repeated: the executor checks first.
 
 use super::id::{CheckpointId, PodRef, RevisionId};
+use super::sharing::Side;
 
 /// One thing to do. Variants stand in the order in which one turn carries them out: what stops
 /// comes before what starts, removal comes last. A copy's tasks are killed just before its manifest
@@ -15,6 +16,15 @@ pub enum Action {
         checkpoint: CheckpointId,
         /// containerd's container id.
         container: String,
+    },
+    /// Send new connections to a port that copy and parent share to one of them.
+    Steer {
+        /// Whose copy and parent.
+        checkpoint: CheckpointId,
+        /// The port.
+        port: u16,
+        /// Whom they are to reach.
+        to: Side,
     },
     /// Kill the tasks of our static pod through containerd, at once (SIGKILL: the port is needed)
     /// or by the pod's grace period.
@@ -104,6 +114,7 @@ impl Action {
     pub fn word(&self) -> &'static str {
         match self {
             Self::PauseParent { .. } => "pause-parent",
+            Self::Steer { .. } => "steer",
             Self::KillStaticPod { .. } => "kill-static-pod",
             Self::StopEnginePod { .. } => "stop-engine-pod",
             Self::RemoveManifest { .. } => "remove-manifest",
@@ -135,6 +146,7 @@ impl Action {
     pub fn checkpoint(&self) -> Option<&CheckpointId> {
         match self {
             Self::PauseParent { checkpoint, .. }
+            | Self::Steer { checkpoint, .. }
             | Self::KillStaticPod { checkpoint, .. }
             | Self::StopEnginePod { checkpoint, .. }
             | Self::RemoveManifest { checkpoint }

@@ -233,7 +233,13 @@ impl<'a> Copies<'a> {
     pub(crate) fn fights_for_ports(&self, revision: &RevisionId) -> bool {
         self.stored
             .and_then(|stored| stored.get(revision))
-            .is_none_or(|facts| facts.host_network && !facts.shares_ports)
+            .is_none_or(|facts| facts.host_network)
+    }
+
+    /// The port on which the copy and its parent may listen together.
+    pub(crate) fn shared_port(&self, revision: &RevisionId) -> Option<u16> {
+        let facts = self.stored?.get(revision)?;
+        facts.shared_port.filter(|_| facts.host_network)
     }
 
     /// The engine's pod in words.

@@ -15,6 +15,7 @@ use super::policy::Policy;
 use super::reading::Reading;
 use super::removal::{self, Verdict};
 use super::report::{CheckpointReport, Report};
+use super::sharing;
 use super::stored::{Checkpoint, Phase, Stored};
 use super::time::Moment;
 use super::view::{Running, View};
@@ -222,6 +223,7 @@ impl Turn {
         let refusal = good.and_then(|(_, facts)| facts.engine_refusal.clone());
         let mut step = Step {
             id,
+            steered: observed.steering.get(id),
             wait_for,
             goes_first,
             hold: &self.hold,
@@ -235,7 +237,7 @@ impl Turn {
         };
         let reason = phase::step(checkpoint, &mut step);
         handover::guard(checkpoint, &mut step);
-        want_probes(checkpoint, &view, observed, probe);
+        want_probes(checkpoint, &step, observed, probe);
         let reason = match &verdict {
             Verdict::Keep | Verdict::Remove => reason,
             Verdict::Orphaned(why) => format!("{why}; {reason}"),
@@ -266,10 +268,11 @@ impl Turn {
 
 fn want_probes(
     checkpoint: &Checkpoint,
-    view: &View<'_>,
+    step: &Step<'_>,
     observed: &Observed,
     probe: &mut BTreeMap<PodRef, bool>,
 ) {
+    let view = step.view;
     let Reading::Known(runtime) = &observed.runtime else {
         return;
     };
@@ -280,7 +283,8 @@ fn want_probes(
             .iter()
             .flatten()
             .any(|copy| copy.id == sandbox.id);
-        if ours || checkpoint.parents.contains(&sandbox.pod) {
+        let parent = checkpoint.parents.contains(&sandbox.pod);
+        if ours || (parent && !sharing::answers_for(checkpoint, step)) {
             let eager = waits || view.parent == Some(Running::Starting);
             probe.insert(sandbox.pod.clone(), eager);
         }

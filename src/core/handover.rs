@@ -12,6 +12,7 @@ use super::id::{CheckpointId, RevisionId};
 use super::observed::{Observed, TaskState};
 use super::phase::Step;
 use super::policy::Policy;
+use super::sharing;
 use super::stored::{Checkpoint, Engine, HandoverBackoff, Phase};
 use super::time::Moment;
 use super::view::Running;
@@ -28,15 +29,18 @@ const HEAD_START: Duration = Duration::from_secs(30);
 /// A kubelet that has not answered after this time is not expected to start anything.
 const KUBELET_START: Duration = Duration::from_secs(10);
 
-/// Where a parent runs again, our copy goes.
+/// Where a parent runs again, our copy goes: at once, or where it can be `beside` the parent on one
+/// port, once the parent serves.
 pub(crate) fn yield_to_parent(
     checkpoint: &mut Checkpoint,
     step: &mut Step<'_>,
     parent: Running,
     engine: Engine,
     revision: &RevisionId,
+    beside: bool,
 ) -> Option<String> {
     if parent == Running::Serving {
+        sharing::switch(step);
         checkpoint.handover = HandoverBackoff::default();
         checkpoint.phase = Phase::Deactivating {
             since: step.now,
@@ -52,7 +56,7 @@ pub(crate) fn yield_to_parent(
         );
         return Some("the parent serves: the copy is stopped".to_owned());
     }
-    if parent < Running::Starting || !step.copies.fights_for_ports(revision) {
+    if parent < Running::Starting || beside || !step.copies.fights_for_ports(revision) {
         return None;
     }
     let spread = step.policy.handover_spread;
@@ -114,6 +118,7 @@ pub(crate) fn handing_over(
         };
         return "the parent ended before it was frozen: the copy was not released".to_owned();
     }
+    sharing::end(step);
     let gone = step.copies.stop(
         step.id,
         step.actions,

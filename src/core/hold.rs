@@ -91,6 +91,7 @@ impl Hold {
                 | Action::StoreRevision { .. }
                 | Action::PinImage { .. } => true,
                 Action::PauseParent { .. }
+                | Action::Steer { .. }
                 | Action::RemoveDamagedManifest { .. }
                 | Action::WriteManifest { .. }
                 | Action::StartEnginePod { .. }

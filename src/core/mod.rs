@@ -22,6 +22,7 @@ pub mod recover;
 pub mod recovery;
 mod removal;
 pub mod report;
+pub mod sharing;
 pub mod start;
 pub mod stored;
 pub mod time;

@@ -6,6 +6,7 @@ use super::id::{CheckpointId, PodRef, RevisionId};
 use super::operation::OperationsView;
 use super::operator_hold::HoldSeen;
 use super::reading::Reading;
+use super::sharing::Steered;
 
 /// Everything one turn of the loop decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub struct Observed {
     pub renderings: BTreeMap<PodRef, Rendering>,
     /// Answers of the pods' own probes; a pod not asked is missing.
     pub probes: BTreeMap<PodRef, Probe>,
+    /// Ports that a copy shares with its parent, as the daemon has steered them; one that nobody
+    /// asked for is missing.
+    pub steering: BTreeMap<CheckpointId, Steered>,
     /// Images that checkpoints need, with their presence in containerd.
     pub images: Reading<BTreeMap<String, ImagePresence>>,
     /// Revisions that are whole on disk (digests checked), by checkpoint.
@@ -223,9 +227,9 @@ pub enum ImagePresence {
 pub struct RevisionFacts {
     /// Host network: may run on our own engine, and its copy wants the same ports.
     pub host_network: bool,
-    /// Copy and parent may listen on one port together (`--permit-port-sharing` of
-    /// kube-apiserver, 1.20 and later): no port to hand over.
-    pub shares_ports: bool,
+    /// The port on which copy and parent may listen together (`--permit-port-sharing` of
+    /// kube-apiserver, 1.20 and later).
+    pub shared_port: Option<u16>,
     /// Container names of the pod, without init containers.
     pub containers: Vec<String>,
     /// Images it needs, pause image excluded.

@@ -21,6 +21,7 @@ use super::hold::{Hold, held_back};
 use super::id::{CheckpointId, RevisionId};
 use super::observed::{EngineState, RevisionFacts};
 use super::policy::Policy;
+use super::sharing::{self, Steered};
 use super::stored::{Checkpoint, Engine, Phase};
 use super::time::Moment;
 use super::view::{ApiOpinion, Running, View};
@@ -32,6 +33,8 @@ pub(crate) struct Step<'a> {
     pub(crate) copies: Copies<'a>,
     /// Facts of the good revision, where it is whole on disk.
     pub(crate) good: Option<(&'a RevisionId, &'a RevisionFacts)>,
+    /// What became of steering its port.
+    pub(crate) steered: Option<&'a Steered>,
     /// Another checkpoint's hand-over comes before this one's.
     pub(crate) wait_for: Option<&'a CheckpointId>,
     /// Another checkpoint is activated before this one, which waits for it until then.
@@ -138,6 +141,7 @@ fn inactive(
     parent: Running,
     copy: Running,
 ) -> String {
+    sharing::end(step);
     if let Some((engine, revision)) = step.copies.asked_for() {
         // A manifest or an engine pod from before a lost state: taken over as it is, then judged.
         let reason = "found running at start".to_owned();
@@ -239,7 +243,8 @@ fn activating(
     since: Moment,
     reason: &str,
 ) -> String {
-    if let Some(said) = yield_to_parent(checkpoint, step, parent, engine, revision) {
+    sharing::end(step);
+    if let Some(said) = yield_to_parent(checkpoint, step, parent, engine, revision, false) {
         return said;
     }
     if step.copies.serves(engine, copy) {
@@ -319,13 +324,15 @@ fn active(
     since: Moment,
     gone_since: Option<Moment>,
 ) -> String {
-    if let Some(said) = yield_to_parent(checkpoint, step, parent, engine, revision) {
-        return said;
-    }
     let runs = match engine {
         Engine::Kubelet => copy >= Running::Starting,
         Engine::Containerd => step.copies.engine_runs(),
     };
+    let serves = step.copies.serves(engine, copy);
+    let beside = sharing::shares(checkpoint, step, parent, (runs, serves), revision);
+    if let Some(said) = yield_to_parent(checkpoint, step, parent, engine, revision, beside) {
+        return said;
+    }
     let gone_since = if runs {
         None
     } else {
@@ -356,7 +363,10 @@ fn active(
         ApiOpinion::Listed | ApiOpinion::Leaving => "the parent does not run yet",
     };
     match gone_since {
-        None => format!("runs; {waits}"),
+        None if beside && parent >= Running::Starting => {
+            "runs; the parent starts beside it, on the same port".to_owned()
+        }
+        None => format!("runs; {waits}{}", sharing::gap(step)),
         Some(_) => format!("does not run at the moment ({}); {waits}", copy.word()),
     }
 }

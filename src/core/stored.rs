@@ -78,6 +78,9 @@ pub struct HandoverBackoff {
     pub failures: u32,
     /// No new attempt before this moment.
     pub not_before: Option<Moment>,
+    /// Since when the parent starts beside its copy, on the same port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside_since: Option<Moment>,
 }
 
 /// Who runs an activated checkpoint.
@@ -161,6 +164,7 @@ impl Stored {
             checkpoint.orphan = None;
             checkpoint.held_since = None;
             checkpoint.handover.not_before = None;
+            checkpoint.handover.beside_since = None;
             if let Some(candidate) = &mut checkpoint.candidate {
                 candidate.ready_since = None;
             }

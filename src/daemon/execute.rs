@@ -66,6 +66,15 @@ impl Executor {
                 .resume(container)
                 .await
                 .map_err(|error| chain(&error)),
+            Action::Steer {
+                checkpoint,
+                port,
+                to,
+            } => {
+                let (steering, id) = (sources.steering.clone(), checkpoint.clone());
+                let (port, to) = (*port, *to);
+                blocking(move || steering.steer(&id, port, to).map_err(|e| e.to_string())).await
+            }
             // Not waited for: the parent may have to be frozen before the copy has ended.
             Action::KillStaticPod {
                 sandbox,

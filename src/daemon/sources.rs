@@ -28,6 +28,7 @@ use crate::manifests::dir::ManifestDir;
 use crate::manifests::watch::{self as manifests, Refresh};
 use crate::operation;
 use crate::probe::{self, ExecRequest, Target};
+use crate::steering::Steering;
 
 /// A pod without probes counts as serving once it has been up this long.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -56,6 +57,8 @@ pub(super) struct Sources {
     images: watch::Receiver<Reading<BTreeMap<String, ImagePresence>>>,
     pub(super) operations: watch::Receiver<Reading<OperationsView>>,
     pub(super) hold: watch::Receiver<Reading<Option<HoldSeen>>>,
+    /// Ports that copies share with their parents.
+    pub(super) steering: Steering,
     /// Carries out probes that are commands.
     pub(super) exec: mpsc::Sender<ExecRequest>,
 }
@@ -130,6 +133,7 @@ impl Sources {
             images,
             operations: operations(settings, shutdown),
             hold: super::hold::spawn(settings, shutdown),
+            steering: Steering::default(),
             exec,
         }
     }
@@ -232,6 +236,7 @@ impl Sources {
             engine: self.engine_view.borrow_and_update().clone(),
             renderings: renderings.clone(),
             probes: BTreeMap::clone(&self.probes.borrow_and_update()),
+            steering: self.steering.seen(),
             images: self.images.borrow_and_update().clone(),
             stored_revisions: stored_revisions.clone(),
             operations: self.operations.borrow_and_update().clone(),

@@ -11,6 +11,7 @@ use crate::core::manifest::finish::label_value;
 use crate::core::observed::{RuntimeView, Sandbox, TaskState};
 use crate::core::stored::Stored;
 use crate::probe::Target;
+use crate::steering::{SharedPort, Steering};
 
 /// The static pods of the good revisions, read once each: their probes stand for the parents'
 /// too, while no source shows a parent's own spec.
@@ -24,6 +25,7 @@ pub(super) fn targets(
     stored: &Stored,
     good: &GoodPods,
     node_address: &str,
+    steering: &Steering,
 ) -> Vec<Target> {
     wanted
         .iter()
@@ -46,11 +48,22 @@ pub(super) fn targets(
                 spec: Arc::clone(spec),
                 host: address(spec, node_address)?,
                 ours: false,
+                shared: shared(sandbox, stored, steering),
                 running,
                 eager: *eager,
             })
         })
         .collect()
+}
+
+/// The port that this parent shares with its copy, while new connections are steered.
+fn shared(sandbox: &Sandbox, stored: &Stored, steering: &Steering) -> Option<SharedPort> {
+    if sandbox.checkpoint.is_some() {
+        return None;
+    }
+    let mut checkpoints = stored.checkpoints.iter();
+    let (id, _) = checkpoints.find(|(_, checkpoint)| checkpoint.parents.contains(&sandbox.pod))?;
+    steering.shared(id)
 }
 
 fn spec_of<'a>(sandbox: &Sandbox, stored: &Stored, good: &'a GoodPods) -> Option<&'a Arc<Pod>> {

@@ -14,10 +14,12 @@ use super::sources::{Sources, StoredRevisions};
 use super::targets::{GoodPods, targets};
 use crate::core::action::Action;
 use crate::core::decide::{Decision, decide};
+use crate::core::id::CheckpointId;
 use crate::core::manifest::finish::finish;
 use crate::core::policy::Policy;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 use crate::core::report::{Report, State};
+use crate::core::sharing::Side;
 use crate::core::stored::{Phase, Stored};
 use crate::core::time::Moment;
 use crate::failpoints::hit;
@@ -76,7 +78,7 @@ impl Loop {
         self.want_images(&decision.next);
         let mut wake_at = decision.wake_at;
         if self.commit(&decision).await {
-            self.measure_handover(&decision.next, started);
+            self.measure_handover(&decision, started);
             self.stored = decision.next;
             if self.execute(&decision.actions).await {
                 wake_at = Some(earlier(wake_at, started.after(RETRY)));
@@ -217,6 +219,7 @@ impl Loop {
             &decision.next,
             &self.good,
             address.unwrap_or("127.0.0.1"),
+            &self.sources.steering,
         );
         self.sources.targets.send_if_modified(|current| {
             let changed = **current != targets;
@@ -278,17 +281,31 @@ impl Loop {
         });
     }
 
-    /// From the release of a copy to its parent serving.
-    fn measure_handover(&mut self, next: &Stored, now: Moment) {
-        for (id, checkpoint) in &next.checkpoints {
+    /// From the release of a copy to its parent serving: nothing where they stood side by side.
+    fn measure_handover(&mut self, decision: &Decision, now: Moment) {
+        let beside = |id: &CheckpointId| {
+            let switch = |action: &Action| {
+                matches!(
+                    action,
+                    Action::Steer {
+                        to: Side::Parent,
+                        ..
+                    }
+                ) && action.checkpoint() == Some(id)
+            };
+            decision.actions.iter().any(switch)
+        };
+        for (id, checkpoint) in &decision.next.checkpoints {
             let before = self.stored.checkpoints.get(id).map(|old| &old.phase);
-            if let (Some(Phase::HandingOver { since, .. }), Phase::Inactive) =
-                (before, &checkpoint.phase)
-            {
-                let seconds = now.since(*since).as_secs_f64();
-                info!(checkpoint = %id, seconds, "handed over");
-                self.publisher.counters.last_handover_seconds = Some(seconds);
-            }
+            let seconds = match (before, &checkpoint.phase) {
+                (Some(Phase::HandingOver { since, .. }), Phase::Inactive) => {
+                    now.since(*since).as_secs_f64()
+                }
+                _ if beside(id) => 0.0,
+                _ => continue,
+            };
+            info!(checkpoint = %id, seconds, "handed over");
+            self.publisher.counters.last_handover_seconds = Some(seconds);
         }
     }
 

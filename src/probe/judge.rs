@@ -18,6 +18,8 @@ pub(super) struct Standing {
     containers: BTreeMap<String, Standpoint>,
     /// Whether a declared port accepts, for pods without probes.
     port: Option<Result<(), String>>,
+    /// What it says on a port that its copy shares.
+    shared: Option<Result<(), String>>,
 }
 
 /// The answers of one container (one containerd id).
@@ -44,6 +46,8 @@ pub(super) enum Answer {
     },
     /// Of the declared ports.
     Port(Result<(), String>),
+    /// Of a port that its copy shares.
+    Shared(Result<(), String>),
 }
 
 /// The probe of a container that tells whether it serves: readiness, else liveness, else startup.
@@ -108,6 +112,7 @@ impl Standing {
         }
         if new {
             self.port = None;
+            self.shared = None;
         }
         new
     }
@@ -117,6 +122,10 @@ impl Standing {
         let (name, id, said) = match answer {
             Answer::Port(said) => {
                 self.port = Some(said);
+                return;
+            }
+            Answer::Shared(said) => {
+                self.shared = target.shared.is_some().then_some(said);
                 return;
             }
             Answer::Probe { name, id, said } => (name, id, said),
@@ -167,6 +176,9 @@ impl Standing {
             let Some(seen) = self.containers.get(&container.name) else {
                 return failing(format!("container {} does not run", container.name));
             };
+            if target.shared.is_some() {
+                continue;
+            }
             if probe_of(container).is_some() {
                 if !seen.passed {
                     return failing(format!("container {}: {}", container.name, seen.last));
@@ -174,6 +186,13 @@ impl Standing {
             } else {
                 settled = settled.max(Some(seen.since + settle));
             }
+        }
+        if target.shared.is_some() {
+            return match &self.shared {
+                Some(Ok(())) => (Probe::Passing, None),
+                Some(Err(text)) => failing(text.clone()),
+                None => failing("not asked yet beside its copy".to_owned()),
+            };
         }
         if all.iter().any(|container| probe_of(container).is_some()) {
             return (Probe::Passing, None);

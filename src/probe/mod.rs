@@ -8,6 +8,7 @@ mod grpc;
 mod http_get;
 mod judge;
 mod rounds;
+mod shared;
 mod tcp;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::id::PodRef;
 use crate::core::observed::Probe;
+use crate::steering::SharedPort;
 
 /// A command to run in a container, answered by whoever talks to containerd.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Target {
     pub host: String,
     /// Run by our own engine.
     pub ours: bool,
+    /// Its copy listens on this port beside it: only the parent's own answer there counts.
+    pub shared: Option<SharedPort>,
     /// Its running containers: containerd ids by name.
     pub running: BTreeMap<String, String>,
     /// Something is expected to change: ask at the short period.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::judge::{Answer, Standing, containers, ports, probe_of};
-use super::{ExecRequest, Target, ask, tcp};
+use super::{ExecRequest, Target, ask, shared, tcp};
 use crate::core::id::PodRef;
 use crate::core::observed::Probe;
 
@@ -137,6 +137,9 @@ async fn inquire(
     target: Target,
     exec: mpsc::Sender<ExecRequest>,
 ) -> (PodRef, Vec<Answer>) {
+    if let Some(shared) = target.shared {
+        return (pod, vec![Answer::Shared(shared::ask(shared).await)]);
+    }
     let probes = containers(&target).iter().filter_map(|container| {
         let probe = probe_of(container)?;
         let id = target.running.get(&container.name)?;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
+use crate::core::manifest::facts::facts;
 use crate::core::manifest::needs::all_containers;
 use crate::core::start::journal::{Component, State};
 use crate::core::start::required::Required;
@@ -299,6 +300,10 @@ impl TreePod {
             failures: 0,
             not_before: None,
             held_since: None,
+            shared_port: facts(&self.pod)
+                .shared_port
+                .filter(|_| self.is_api_server()),
+            beside_since: None,
             state: State::Temporary,
         }
     }

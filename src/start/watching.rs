@@ -19,7 +19,8 @@ use crate::containerd::{self, Containerd};
 use crate::core::id::PodRef;
 use crate::core::observed::{EngineView, Probe, RuntimeView, TaskState};
 use crate::core::reading::{Reading, UnseenKind};
-use crate::core::start::component::parents;
+use crate::core::start::beside::answers_for;
+use crate::core::start::component::{key, parents};
 use crate::core::start::journal::Journal;
 use crate::core::start::observed::{ApiSeen, ObjectsSeen, Observed};
 use crate::core::stored::Engine;
@@ -28,6 +29,7 @@ use crate::daemon::sources::{containerd_config, kubelet_config, serve_exec};
 use crate::engine::EngineHandle;
 use crate::kubelet::{self, KubeletSnapshot};
 use crate::probe::{self, ExecRequest, Target};
+use crate::steering::Steering;
 
 /// A pod without probes serves once it has been up for so long before our eyes.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -56,6 +58,7 @@ pub(super) struct Sources {
     probes: watch::Receiver<Arc<BTreeMap<PodRef, Probe>>>,
     targets: watch::Sender<Arc<Vec<Target>>>,
     objects_seen: watch::Receiver<ObjectsSeen>,
+    pub(super) steering: Steering,
     /// Kept while the API server is silent.
     specs: BTreeMap<PodRef, Arc<Pod>>,
     _no_engine: watch::Sender<Reading<EngineView>>,
@@ -138,6 +141,7 @@ impl Sources {
             probes,
             targets,
             objects_seen,
+            steering: Steering::default(),
             specs: BTreeMap::new(),
             _no_engine: no_engine,
         }
@@ -202,6 +206,7 @@ impl Sources {
             api: self.api.borrow_and_update().clone(),
             cluster: said.map(|said| said.cluster.clone()),
             probes: BTreeMap::clone(&self.probes.borrow_and_update()),
+            steering: self.steering.seen(),
             objects: self.objects_seen.borrow_and_update().clone(),
             why: self.why.borrow_and_update().clone(),
         };
@@ -220,6 +225,14 @@ impl Sources {
         let mut targets: BTreeMap<PodRef, Target> = BTreeMap::new();
         for required in &journal.required {
             let here = parents(required, observed, journal, node);
+            let mut temporary = journal.components.iter();
+            let temporary = temporary.find(|it| it.counterpart.as_ref() == Some(required));
+            let id = temporary.and_then(key);
+            let steered = id.as_ref().and_then(|id| observed.steering.get(id));
+            if temporary.is_some_and(|it| answers_for(it, steered)) {
+                continue;
+            }
+            let shared = id.as_ref().and_then(|id| self.steering.shared(id));
             for sandbox in here.into_iter().flatten() {
                 let Some(spec) = self.specs.get(&sandbox.pod) else {
                     continue;
@@ -245,6 +258,7 @@ impl Sources {
                         spec: Arc::clone(spec),
                         host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
                         ours: false,
+                        shared,
                         running: BTreeMap::new(),
                         eager: true,
                     });

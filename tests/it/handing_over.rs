@@ -153,27 +153,6 @@ fn c09_a_parent_that_cannot_be_frozen_is_handed_over_to_all_the_same() {
 }
 
 #[test]
-fn a_parent_that_shares_the_port_is_waited_for_without_a_gap() {
-    let mut world = standing_in();
-    let Reading::Known(stored) = &mut world.observed.stored_revisions else {
-        unreachable!()
-    };
-    stored
-        .get_mut(&id(API))
-        .unwrap()
-        .get_mut(&revision('a'))
-        .unwrap()
-        .shares_ports = true;
-    let parent = pod(&parent_name(API));
-    world.run_unready(&parent);
-    world.turns(30);
-    assert!(world.left_alone(), "both run until the parent serves");
-    world.run_pod(&parent, None, TaskState::Running);
-    world.turn();
-    assert!(world.did(|action| matches!(action, Action::RemoveManifest { .. })));
-}
-
-#[test]
 fn c17_a_static_pod_that_the_kubelet_does_not_stop_is_stopped_through_containerd() {
     let mut world = standing_in();
     let Reading::Known(stored) = &mut world.observed.stored_revisions else {

@@ -227,6 +227,7 @@ fn target(spec: &Value, running: &[(&str, &str)]) -> Target {
         spec: Arc::new(pod),
         host: "127.0.0.1".to_owned(),
         ours: false,
+        shared: None,
         running: running.collect(),
         eager: true,
     }

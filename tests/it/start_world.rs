@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rekindle::core::id::{PodRef, RevisionId};
+use rekindle::core::id::{CheckpointId, PodRef, RevisionId};
 use rekindle::core::observed::{
     ContainerSeen, EnginePod, EngineState, EngineView, Probe, RuntimeView, Sandbox, TaskState,
 };
 use rekindle::core::reading::Reading;
+use rekindle::core::sharing::Steered;
 use rekindle::core::start::component::key;
 use rekindle::core::start::decide::decide;
 use rekindle::core::start::journal::{Component, Journal, Objects, Phase, State};
@@ -56,6 +57,9 @@ pub struct World {
     pub bound: Vec<Bound>,
     pub nodes: BTreeMap<String, Node>,
     pub objects: ObjectsSeen,
+    /// What is steered; new connections can be where `shares`, the API servers' common flag, is set.
+    pub steering: BTreeMap<CheckpointId, Steered>,
+    pub shares: bool,
 }
 
 pub fn required(name: &str) -> Required {
@@ -73,6 +77,8 @@ pub fn component(name: &str) -> Component {
         failures: 0,
         not_before: None,
         held_since: None,
+        shared_port: None,
+        beside_since: None,
         state: State::Temporary,
     }
 }
@@ -126,6 +132,8 @@ impl World {
             bound: Vec::new(),
             nodes: BTreeMap::new(),
             objects: ObjectsSeen::Idle,
+            steering: BTreeMap::new(),
+            shares: false,
         }
     }
 
@@ -231,6 +239,7 @@ impl World {
                 Reading::not_asked()
             },
             probes: probes.collect(),
+            steering: self.steering.clone(),
             objects: self.objects.clone(),
             why: BTreeMap::new(),
         }
@@ -251,6 +260,7 @@ impl World {
     /// Carries out one action. A killed process never gets here.
     pub fn carry_out(&mut self, action: &Action) {
         match action {
+            Action::Steer { index, port, to } => self.steer(*index, *port, *to),
             Action::PlaceSecrets => self.secrets = Standing::Ours(0),
             Action::RemoveSecrets => {
                 self.secrets = Standing::Absent;
@@ -308,50 +318,6 @@ impl World {
             self.carry_out(action);
         }
         decision
-    }
-
-    /// What a healthy node does by itself while `millis` pass: the kubelet runs what stands in its
-    /// directory and what is bound to it, and a server that runs serves.
-    pub fn live(&mut self, millis: u64) {
-        self.now += millis;
-        for index in 0..3 {
-            if self.kubelet {
-                self.temporary[index] = self.manifests[index].is_some();
-            }
-        }
-        let temporary_api = self.temporary[0] || self.engine[0];
-        let own_api = self.parents[0] == Parent::Serving;
-        self.api_answers = temporary_api || own_api || self.api_elsewhere;
-        for (index, name) in NAMES.iter().enumerate() {
-            let bound = self
-                .bound
-                .iter()
-                .any(|bound| bound.node == NODE && bound.pod.name == format!("{name}-x"));
-            let blocked = self.temporary[index] || self.engine[index];
-            self.parents[index] = match self.parents[index] {
-                Parent::Nothing | Parent::Ended if self.kubelet && bound && self.api_answers => {
-                    Parent::Starting
-                }
-                // The port is taken.
-                Parent::Starting if blocked => Parent::Ended,
-                Parent::Starting => Parent::Serving,
-                other => other,
-            };
-        }
-    }
-
-    /// Lives on until `done`; what a run of so many turns must reach.
-    #[track_caller]
-    pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        for _ in 0..500 {
-            if done(self) {
-                return;
-            }
-            let decision = self.turn();
-            assert_eq!(decision.ended, None, "{what}: {:?}", decision.waits);
-            self.live(500);
-        }
-        panic!("{what} was not reached: {:#?}", self.journal);
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) done: Vec<(u64, Action)>,
     /// containerd refuses to freeze: what is to be frozen has ended already.
     pub(crate) pause_fails: bool,
+    /// The port cannot be steered.
+    pub(crate) steering_fails: bool,
 }
 
 pub(crate) const API: &str = "daemonset.kube-system.kube-apiserver";
@@ -76,7 +78,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn facts() -> RevisionFacts {
     RevisionFacts {
         host_network: true,
-        shares_ports: false,
+        shared_port: None,
         containers: vec!["main".into()],
         images: vec![],
         engine_refusal: None,
@@ -100,6 +102,7 @@ impl World {
                 engine: Reading::Known(EngineView::default()),
                 renderings: BTreeMap::new(),
                 probes: BTreeMap::new(),
+                steering: BTreeMap::new(),
                 images: Reading::Known(BTreeMap::new()),
                 stored_revisions: Reading::Known(BTreeMap::new()),
                 operations: Reading::Known(OperationsView::default()),
@@ -110,6 +113,7 @@ impl World {
             now: Moment(1_000_000),
             done: vec![],
             pause_fails: false,
+            steering_fails: false,
         };
         world.api().pods.push(seen(&proxy, None));
         world.run_pod(&proxy, None, TaskState::Running);
@@ -323,6 +327,11 @@ impl World {
                     api.lists += 1;
                 }
             }
+            Action::Steer {
+                checkpoint,
+                port,
+                to,
+            } => self.steer(checkpoint, *port, *to),
             Action::PauseParent { .. }
             | Action::ResumeParent { .. }
             | Action::RemoveDamagedManifest { .. }

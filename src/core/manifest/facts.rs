@@ -8,6 +8,10 @@ use super::needs::all_containers;
 use super::volumes::kinds;
 use crate::core::observed::RevisionFacts;
 
+const PERMIT: &str = "--permit-port-sharing";
+/// kube-apiserver's, where it names none.
+const SECURE_PORT: u16 = 6443;
+
 /// Facts of a rendered or stored static pod on the node `node_name`.
 #[must_use]
 pub fn facts(static_pod: &Pod) -> RevisionFacts {
@@ -20,7 +24,7 @@ pub fn facts(static_pod: &Pod) -> RevisionFacts {
     let reasons = spec.map_or_else(|| vec!["it has no spec".to_owned()], engine_refusals);
     RevisionFacts {
         host_network: spec.and_then(|spec| spec.host_network) == Some(true),
-        shares_ports: spec.is_some_and(|spec| spec.containers.iter().any(shares_ports)),
+        shared_port: spec.and_then(|spec| spec.containers.iter().find_map(shared_port)),
         containers: spec
             .iter()
             .flat_map(|spec| spec.containers.iter())
@@ -31,17 +35,22 @@ pub fn facts(static_pod: &Pod) -> RevisionFacts {
     }
 }
 
-/// The container lets another process listen on its port beside it (`SO_REUSEPORT`).
+/// The port on which the container lets another process listen beside it (`SO_REUSEPORT`).
 ///
-/// Source: kube-apiserver 1.20 and later, flag `--permit-port-sharing`.
-fn shares_ports(container: &Container) -> bool {
+/// Source: kube-apiserver 1.20 and later, flags `--permit-port-sharing` and `--secure-port`.
+fn shared_port(container: &Container) -> Option<u16> {
     let words = [&container.command, &container.args];
-    words.into_iter().flatten().flatten().any(|word| {
-        matches!(
-            word.as_str(),
-            "--permit-port-sharing" | "--permit-port-sharing=true"
-        )
-    })
+    let mut port = SECURE_PORT;
+    let mut shares = false;
+    for word in words.into_iter().flatten().flatten() {
+        match word.split_once('=') {
+            None => shares |= word == PERMIT,
+            Some((PERMIT, value)) => shares = value == "true",
+            Some(("--secure-port", value)) => port = value.parse().unwrap_or(0),
+            Some(_) => {}
+        }
+    }
+    (shares && port != 0).then_some(port)
 }
 
 /// Every reason why our own engine does not run this pod.
@@ -132,4 +141,40 @@ fn container_refusals(container: &Container) -> Vec<&'static str> {
         .filter(|(set, _)| *set)
         .map(|(_, reason)| reason)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(words: &[&str]) -> Option<u16> {
+        let (command, args) = words.split_at(1);
+        let owned = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
+        shared_port(&Container {
+            command: owned(command),
+            args: owned(args),
+            ..Container::default()
+        })
+    }
+
+    #[test]
+    fn a_port_is_shared_where_the_api_server_permits_it() {
+        let permits = "--permit-port-sharing";
+        assert_eq!(port(&["kube-apiserver", permits]), Some(6443));
+        assert_eq!(
+            port(&[
+                "kube-apiserver",
+                "--secure-port=443",
+                "--permit-port-sharing=true"
+            ]),
+            Some(443)
+        );
+        assert_eq!(port(&["kube-apiserver", "--secure-port=443"]), None);
+        assert_eq!(
+            port(&["kube-apiserver", "--permit-port-sharing=false"]),
+            None
+        );
+        assert_eq!(port(&["kube-apiserver", permits, "--secure-port=0"]), None);
+        assert_eq!(port(&["kube-apiserver", permits, "--secure-port=x"]), None);
+    }
 }

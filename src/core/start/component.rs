@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::beside::{self, Beside, beside, has_time};
 use super::evidence::Evidence;
 use super::journal::{Component, Journal, State};
 use super::observed::{Observed, Standing};
@@ -182,6 +183,7 @@ pub(crate) fn kubelet_had_its_time(journal: &Journal, turn: &Turn<'_>) -> bool {
 
 /// The temporary pod runs: is it time to let go of it? `first`: what is handed over before it.
 pub(crate) fn temporary_step(
+    index: usize,
     component: &mut Component,
     evidence: &Evidence,
     first: Option<&str>,
@@ -192,8 +194,15 @@ pub(crate) fn temporary_step(
         return turn.wait(component, &evidence.text);
     };
     let starts = parents.iter().any(|sandbox| sandbox.has_process());
+    let waits = beside(index, component, parents, turn) == Beside::Waits;
     if !starts && !evidence.elsewhere {
         return turn.wait(component, &evidence.text);
+    }
+    if starts && waits {
+        return turn.wait(
+            component,
+            "its self-hosted pod starts beside it, on the same port",
+        );
     }
     if let Some(not_before) = component.not_before
         && turn.now < not_before
@@ -245,6 +254,7 @@ pub(crate) fn handing_over(
     if gone.is_some() && now_gone == Some(true) && evidence.met {
         component.failures = 0;
         component.not_before = None;
+        component.beside_since = None;
         component.state = State::HandedOver { lost: None };
         return;
     }
@@ -273,7 +283,7 @@ pub(crate) fn handing_over(
         );
     }
     turn.wake(since.after(limit));
-    stop(index, component, true, turn);
+    stop(index, component, !has_time(component, since, turn), turn);
     let text = if gone.is_some() {
         format!("released; {}", evidence.text)
     } else {
@@ -292,6 +302,7 @@ pub(crate) fn handed_over(
     let State::HandedOver { lost } = component.state else {
         return;
     };
+    beside::end(index, component, turn);
     // The kubelet was just starting it again when its manifest went.
     if gone(component, turn.observed, &turn.orders.node) == Some(false) {
         stop(index, component, true, turn);
@@ -335,6 +346,7 @@ pub(crate) fn guard(
     turn: &mut Turn<'_>,
 ) {
     let released = matches!(component.state, State::HandingOver { .. })
+        && component.beside_since.is_none()
         && has_ports(component, turn.observed, &turn.orders.node) == Some(true);
     let starts = parents.iter().any(|sandbox| sandbox.has_process());
     let held = queues && starts && {

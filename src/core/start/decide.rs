@@ -300,7 +300,7 @@ fn step(
 ) {
     match component.state {
         State::Temporary => {
-            temporary_step(component, evidence, first, seen, turn);
+            temporary_step(index, component, evidence, first, seen, turn);
             // Released in the same turn: the counterpart does not wait.
             if matches!(component.state, State::HandingOver { .. }) {
                 handing_over(index, component, evidence, seen, turn);

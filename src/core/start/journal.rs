@@ -128,6 +128,13 @@ pub struct Component {
     /// Since when its counterpart has been held back, because another one is handed over first.
     #[serde(default)]
     pub held_since: Option<Moment>,
+    /// Where its counterpart may listen beside it (`--permit-port-sharing`): the port.
+    #[serde(default)]
+    pub shared_port: Option<u16>,
+    /// Since when its counterpart starts beside it. It is still there while the temporary pod is
+    /// being let go of for it.
+    #[serde(default)]
+    pub beside_since: Option<Moment>,
     /// Where it is.
     pub state: State,
 }
@@ -162,19 +169,31 @@ const BACKOFF_LIMIT: Duration = Duration::from_secs(300);
 impl Component {
     /// The counterpart failed: the temporary pod comes back, and has its time.
     pub(crate) fn back(&mut self, now: Moment) {
+        self.fails(now);
+        self.temporary();
+    }
+
+    /// The counterpart failed: the next try comes later.
+    pub(crate) fn fails(&mut self, now: Moment) {
+        self.beside_since = None;
         self.failures = self.failures.saturating_add(1);
         let doubled = 1u32
             .checked_shl(self.failures.saturating_sub(1).min(16))
             .unwrap_or(u32::MAX);
         let wait = BACKOFF.saturating_mul(doubled).min(BACKOFF_LIMIT);
         self.not_before = Some(now.after(wait));
-        self.temporary();
     }
 
     /// The temporary pod is to run, as a new one.
     pub(crate) fn temporary(&mut self) {
         self.activation += 1;
         self.state = State::Temporary;
+    }
+
+    /// It is to run.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.state == State::Temporary
     }
 
     /// Its counterpart serves.
@@ -216,6 +235,7 @@ impl Journal {
         for component in &mut self.components {
             component.not_before = None;
             component.held_since = None;
+            component.beside_since = None;
             component.failures = 0;
             if component.state != State::Temporary {
                 component.temporary();

@@ -5,6 +5,7 @@
 //! is to remember), [`observed`], [`component`] (one temporary pod and its self-hosted
 //! counterpart), [`evidence`] (what counts as "it is back"), [`decide`].
 
+pub mod beside;
 pub mod component;
 pub mod decide;
 mod engine;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::id::PodRef;
+use crate::core::id::{CheckpointId, PodRef};
 use crate::core::observed::{EngineView, Probe, RuntimeView};
 use crate::core::reading::Reading;
+use crate::core::sharing::Steered;
 use crate::core::time::Moment;
 
 /// Everything that is seen.
@@ -26,6 +27,9 @@ pub struct Observed {
     pub cluster: Reading<Cluster>,
     /// Answers of the pods' own probes, asked by this process.
     pub probes: BTreeMap<PodRef, Probe>,
+    /// Ports that a temporary pod shares with its counterpart, as they are steered, by the key
+    /// [`super::component::key`].
+    pub steering: BTreeMap<CheckpointId, Steered>,
     /// How far the creation of the objects is.
     pub objects: ObjectsSeen,
     /// Why something does not serve yet, by name of a temporary pod or of a required one. For

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::journal::{Component, Journal};
 use super::observed::Observed;
+use crate::core::sharing::Side;
 use crate::core::stored::Engine;
 use crate::core::time::Moment;
 
@@ -60,6 +61,15 @@ pub enum Action {
         index: usize,
         /// SIGKILL.
         at_once: bool,
+    },
+    /// Send new connections to the port of an API server to one of the two.
+    Steer {
+        /// Of which component.
+        index: usize,
+        /// The port.
+        port: u16,
+        /// Whom they are to reach.
+        to: Side,
     },
     /// Freeze a counterpart's container before it finds its port taken.
     Pause {

@@ -286,6 +286,7 @@ fn targets(done: &GuardTurn, seen: &GuardSeen, address: &str) -> Vec<Target> {
             spec: spec(file)?,
             host: address.to_owned(),
             ours: false,
+            shared: None,
             running: running
                 .map(|container| (container.name.clone(), container.id.clone()))
                 .collect(),

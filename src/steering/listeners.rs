@@ -1,0 +1,67 @@
+//! Who listens on a port, by the kernel's own list.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// A socket that listens on a port of every address, IPv4 and IPv6 alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listener {
+    /// The user whose process made it.
+    pub(super) user: u32,
+    /// The socket's number: another one for another socket.
+    pub(super) inode: u64,
+}
+
+/// `st` of a socket that listens. Source: Linux `include/net/tcp_states.h`, `TCP_LISTEN`.
+const LISTENS: &str = "0A";
+/// `::1`, as the kernel lists addresses.
+const LOOPBACK: &str = "00000000000000000000000000000001";
+
+/// The sockets that listen on `[::]:port` in this network namespace, in the kernel's order.
+pub(super) fn listeners(port: u16) -> io::Result<Vec<Listener>> {
+    Ok(parse(&fs::read_to_string("/proc/net/tcp6")?, port))
+}
+
+/// Whether there is an `::1` to connect to and from.
+pub(super) fn has_loopback() -> bool {
+    let listed = fs::read_to_string(Path::new("/proc/net/if_inet6")).unwrap_or_default();
+    listed.lines().any(|line| line.starts_with(LOOPBACK))
+}
+
+/// Source: Linux `Documentation/networking/proc_net_tcp.rst`.
+fn parse(listed: &str, port: u16) -> Vec<Listener> {
+    let local = format!("{:032}:{port:04X}", 0);
+    let listener = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        if fields.nth(1)? != local || fields.nth(1)? != LISTENS {
+            return None;
+        }
+        Some(Listener {
+            user: fields.nth(3)?.parse().ok()?,
+            inode: fields.nth(1)?.parse().ok()?,
+        })
+    };
+    listed.lines().filter_map(listener).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: &str = "\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000000000000000000000000000:192B 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 28312 1 0000000000000000 100 0 0 10 0
+   1: 00000000000000000000000000000000:192B 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 65534        0 28400 1 0000000000000000 100 0 0 10 0
+   2: 00000000000000000000000001000000:192B 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 28501 1 0000000000000000 100 0 0 10 0
+   3: 00000000000000000000000000000000:192B 0000000000000000FFFF00000100007F:D2A4 01 00000000:00000000 00:00000000 00000000     0        0 28602 1 0000000000000000 100 0 0 10 0
+";
+
+    #[test]
+    fn those_that_listen_on_every_address_are_listed() {
+        let found = parse(LISTED, 6443);
+        let seen: Vec<(u32, u64)> = found.iter().map(|it| (it.user, it.inode)).collect();
+        assert_eq!(seen, [(0, 28312), (65534, 28400)]);
+        assert_eq!(parse(LISTED, 443), []);
+        assert_eq!(parse("broken\n1: a b", 6443), []);
+    }
+}
