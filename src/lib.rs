@@ -42,7 +42,7 @@
 //! | recovery by hand | [`core::recover`] decides what is written; [`recover`] reads the sources and writes the tree |
 //! | etcd in a recovery | [`recovery::etcd`]; its steps are [`core::recovery::etcd`] |
 //! | static manifests | copies: [`recovery::guard`]; when one is good or put back: [`core::recovery::guard`] |
-//! | what a recovery leaves | [`recovery::report`], the page is `core/recovery/page`; stale data: [`recovery::hygiene`] |
+//! | what a recovery leaves | [`recovery::report`], the page is `core/recovery/page`; stale data: [`recovery::hygiene`], who may still lead: [`core::recovery::leaders`] |
 //! | who hooks into recovery mode | `rekindle-recovery.target`, by `daemon/recovery/hooks.rs` |
 //! | recovery mode | decided in [`core::recovery`]: `assess.rs`, `plan.rs`, `course.rs`; carried out by [`daemon::recovery`] and [`recovery`] |
 //! | how the binary is linked, to be small in memory | `src/link/build.rs` |

@@ -116,6 +116,7 @@ mod recovery_etcd;
 mod recovery_false_alarms;
 mod recovery_foretold;
 mod recovery_hygiene;
+mod recovery_leaders;
 mod recovery_losses;
 mod recovery_model;
 mod recovery_model_seen;

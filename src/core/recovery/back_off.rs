@@ -5,7 +5,7 @@
 //! Source: kubelet `pkg/kubelet/kuberuntime/kuberuntime_manager.go`, `doBackOff`: without an ended
 //! container there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::evidence::{Evidence, Owner, Run};
@@ -14,7 +14,7 @@ use crate::core::time::Moment;
 
 /// Who ends for want of an API server.
 const PARTS: [Part; 2] = [Part::ControllerManager, Part::Scheduler];
-/// Ended for so long: what is only being started has no task either.
+/// Ended for so long, where it was never seen to run: what is only being started has no task either.
 const ENDED: Duration = Duration::from_secs(5);
 /// So often in one recovery: one that ends for a reason of its own is the kubelet's to slow down.
 const MOST: u32 = 3;
@@ -23,15 +23,25 @@ const MOST: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deaths {
     seen: BTreeMap<String, Moment>,
+    /// Containers that were seen to run: without a task they have ended.
+    ran: BTreeSet<String>,
+    /// Containers that the kubelet was made to forget.
+    told: BTreeSet<String>,
     helped: BTreeMap<Part, u32>,
 }
 
 impl Deaths {
-    /// Takes in what is seen; gives each part that waits for the kubelet, with its ended containers.
+    /// Takes in what is seen; gives each part that waits for the kubelet, with its ended containers,
+    /// each once. At once is best: a kubelet that has not seen the end yet, at its next look within a
+    /// second, starts the next one then; later it does so 10 to 15 s after its last try.
+    ///
+    /// Source: kubelet `pkg/kubelet/kubelet.go`, `plegRelistPeriod`, `backOffPeriod`.
+    ///
     /// Nothing while no API server serves, or where containerd is not known.
     pub fn look(&mut self, evidence: &Evidence) -> Vec<(Part, Vec<String>)> {
         let mut due = Vec::new();
         let mut seen = BTreeMap::new();
+        let mut ran = BTreeSet::new();
         for part in PARTS {
             let Some(here) = evidence.here(part) else {
                 return Vec::new();
@@ -39,6 +49,10 @@ impl Deaths {
             let lives = here
                 .iter()
                 .any(|it| matches!(it.run, Run::Running | Run::Starting));
+            let known = here
+                .iter()
+                .filter(|it| it.run == Run::Running || self.ran.contains(&it.container));
+            ran.extend(known.map(|it| it.container.clone()));
             let ended = here
                 .iter()
                 .filter(|it| it.owner == Owner::Kubelet && matches!(it.run, Run::Ended(_)));
@@ -47,17 +61,21 @@ impl Deaths {
                 let since = self.seen.get(&instance.container).copied();
                 let since = since.unwrap_or(evidence.at);
                 seen.insert(instance.container.clone(), since);
-                if evidence.at.since(since) >= ENDED {
+                let ended = ran.contains(&instance.container) || evidence.at.since(since) >= ENDED;
+                if ended && !self.told.contains(&instance.container) {
                     all.push(instance.container.clone());
                 }
             }
             let helped = self.helped.entry(part).or_default();
             if evidence.api_serves() && !lives && !all.is_empty() && *helped < MOST {
                 *helped += 1;
+                self.told.extend(all.iter().cloned());
                 due.push((part, all));
             }
         }
+        self.told.retain(|container| seen.contains_key(container));
         self.seen = seen;
+        self.ran = ran;
         due
     }
 }
@@ -115,6 +133,24 @@ mod tests {
                 .len();
         }
         assert_eq!(helped, 3);
+    }
+
+    #[test]
+    fn one_that_was_seen_to_run_is_helped_as_soon_as_it_has_ended_and_once() {
+        let mut deaths = Deaths::default();
+        let serving = DoorAnswer::Serving;
+        let runs = [("a", Run::Running)];
+        assert!(deaths.look(&seen(10, serving, &runs)).is_empty());
+        let gone = [("a", ended()), ("old", ended())];
+        let due = deaths.look(&seen(11, serving, &gone));
+        assert_eq!(due, [(Part::Scheduler, vec!["a".to_owned()])]);
+        // The same evidence again, and one in which it is still listed.
+        for second in [11, 12] {
+            assert!(deaths.look(&seen(second, serving, &gone)).is_empty());
+        }
+        // What was never seen to run may only be being started.
+        let due = deaths.look(&seen(16, serving, &gone));
+        assert_eq!(due, [(Part::Scheduler, vec!["old".to_owned()])]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod guard;
 pub mod hygiene;
 pub mod journal;
+pub mod leaders;
 pub mod loss;
 pub mod memory;
 mod own;

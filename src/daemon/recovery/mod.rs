@@ -12,6 +12,7 @@ pub mod guard;
 pub(super) mod hooks;
 mod hygiene;
 mod jobs;
+mod leases;
 pub mod observe;
 mod reporting;
 mod resources;

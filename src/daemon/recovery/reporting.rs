@@ -7,10 +7,11 @@ use super::jobs::{Done, Ended};
 use super::task::Task;
 use crate::config::Settings;
 use crate::core::recovery::evidence::Evidence;
+use crate::core::recovery::hygiene::leases::superseded;
 use crate::core::recovery::journal::{Act, Journal};
 use crate::core::recovery::loss::Assessment;
 use crate::core::recovery::plan::{Plan, Restraint, plan};
-use crate::core::recovery::record::{Outcome, Record};
+use crate::core::recovery::record::{Finding, Outcome, Record};
 use crate::core::recovery::resources::Resources;
 use crate::core::recovery::view::{
     Chosen, Ended as Counts, Last, LossView, RecoveryReport, Running, TroubleView,
@@ -181,7 +182,11 @@ pub(super) fn settle(journal: &mut Journal, ended: Ended, now: Moment, wall: Tim
             lost_seconds,
             hygiene,
         } = done;
-        journal.record.hygiene.extend(hygiene);
+        // A lease may have been cleared while the rest was looked at.
+        let known = &mut journal.record.hygiene;
+        let news = |it: &Finding| !known.iter().any(|cleared| superseded(it, cleared));
+        let news: Vec<Finding> = hygiene.into_iter().filter(news).collect();
+        known.extend(news);
         journal.record.moved_aside.extend(moved_aside);
         if lost_seconds.is_some() {
             journal.record.lost_seconds = lost_seconds;

@@ -12,6 +12,7 @@ use super::door::Question;
 use super::guard::GuardView;
 use super::hooks::Hooks;
 use super::jobs::{Job, News};
+use super::leases::Leases;
 use super::reporting::Told;
 use super::resources;
 use crate::config::Settings;
@@ -72,6 +73,8 @@ pub(super) struct Task {
     pub(super) told: Told,
     /// Of this recovery: who waits in the kubelet's back-off.
     pub(super) deaths: Deaths,
+    /// Leases of leader election after a restore.
+    pub(super) leases: Leases,
     /// `resources` were looked at before every source was asked.
     looked_early: bool,
 }
@@ -107,6 +110,7 @@ impl Task {
             resources: None,
             told: Told::default(),
             deaths: Deaths::default(),
+            leases: Leases::default(),
             looked_early: false,
         }
     }
@@ -182,6 +186,8 @@ impl Task {
         let restraint = self.restraint(&evidence);
         self.static_pods(&mut found, &assessment, &restraint, self.asked().is_some());
         let plan = self.plan_for(&assessment, &found, &restraint);
+        self.release_leases(&evidence, !restraint.held.is_empty())
+            .await;
         if self.current.is_some() {
             if self.journal.is_some() {
                 if restraint.held.is_empty() {

@@ -86,7 +86,11 @@ async fn left_the_endpoints(asker: &Asker, address: &str) -> Result<(), String> 
     tokio::time::timeout(REWRITTEN, waiting).await.map_err(late)
 }
 
-async fn clear_lease(asker: &Asker, name: &str, resource_version: &str) -> Result<(), String> {
+pub(super) async fn clear_lease(
+    asker: &Asker,
+    name: &str,
+    resource_version: &str,
+) -> Result<(), String> {
     let path = format!(
         "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{}",
         escaped(name)

@@ -110,7 +110,7 @@ async fn list<T: DeserializeOwned, U>(
     Err(Unseen::new(UnseenKind::TooLarge, detail))
 }
 
-async fn leases(asker: &Asker) -> Result<Vec<Lease>, Unseen> {
+pub(super) async fn leases(asker: &Asker) -> Result<Vec<Lease>, Unseen> {
     let path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
     list(asker, path, |lease: ApiLease| {
         let (meta, spec) = (lease.metadata, lease.spec.unwrap_or_default());

@@ -14,11 +14,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::apiserver::ask::Asker;
-use crate::core::reading::Reading;
+use crate::core::reading::{Reading, Unseen};
 use crate::core::recovery::hygiene::facts::Facts;
-use crate::core::recovery::hygiene::{LIFE, Planned, needs_a_second_look, plan};
+use crate::core::recovery::hygiene::leases::{Election, stale};
+use crate::core::recovery::hygiene::{Act, LIFE, Planned, needs_a_second_look, plan};
+use crate::core::recovery::leaders::Proven;
 use crate::core::recovery::policy::Hygiene;
 use crate::core::recovery::record::{Ending, Finding};
+use crate::daemon::clock;
 use crate::etcd::Etcd;
 
 /// Whom to ask.
@@ -71,6 +74,62 @@ pub async fn survey(means: &Means<'_>, known: &Known) -> Vec<Planned> {
         facts.second = gather::look(means, known).await;
     }
     plan(&facts, &known.allowed)
+}
+
+/// What is known of a restore, to look at the leases by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// This node.
+    pub node: String,
+    /// When etcd was lost.
+    pub lost_at: Timestamp,
+    /// When it served again.
+    pub restored_at: Timestamp,
+}
+
+/// What one look at the leases of leader election came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Released {
+    /// Those that were cleared.
+    pub cleared: Vec<Finding>,
+    /// Stale ones that are left for now.
+    pub left: usize,
+}
+
+/// Looks at the leases of leader election once, and clears those whose holders lead no more.
+///
+/// # Errors
+/// They could not be looked at.
+pub async fn release(asker: &Asker, known: &Restored, proven: &Proven) -> Result<Released, Unseen> {
+    let leases = gather::leases(asker).await?;
+    let election = Election {
+        node: &known.node,
+        lost_at: known.lost_at,
+        restored_at: known.restored_at,
+        wall: clock::wall(),
+        nodes: None,
+        proven,
+    };
+    let mut released = Released::default();
+    for planned in stale(&leases, &election) {
+        let Ok(Act::ClearLease {
+            name,
+            resource_version,
+        }) = &planned.act
+        else {
+            released.left += 1;
+            continue;
+        };
+        match act::clear_lease(asker, name, resource_version).await {
+            Ok(()) => released.cleared.push(Finding {
+                end: Ending::Done,
+                ..planned.finding()
+            }),
+            // Somebody was faster, or nobody answered: the next look tells.
+            Err(_) => released.left += 1,
+        }
+    }
+    Ok(released)
 }
 
 /// Carries a plan out, one after another; `tell` hears of each as it ends.

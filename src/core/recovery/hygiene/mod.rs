@@ -6,15 +6,14 @@
 
 pub mod facts;
 pub mod foretold;
+pub mod leases;
 mod pods;
 mod requests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
-use self::facts::{Facts, Lease, Look, Node};
+use self::facts::{Facts, Look, Node};
 use super::policy::Hygiene;
 use super::record::{Ending, Finding};
 use crate::core::reading::Reading;
@@ -25,9 +24,6 @@ use crate::core::reading::Reading;
 /// (`DefaultEndpointReconcilerInterval`, `DefaultEndpointReconcilerTTL`),
 /// `pkg/kubelet/apis/config/v1beta1/defaults.go` (`NodeLeaseDurationSeconds`).
 pub const LIFE: Duration = Duration::from_secs(45);
-
-/// Clocks of masters, and the moments in which two of them see a loss, differ by less.
-const CLOCKS: SignedDuration = SignedDuration::from_secs(10);
 
 /// One stale thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +102,7 @@ impl Planned {
 #[must_use]
 pub fn plan(facts: &Facts, allowed: &BTreeSet<Hygiene>) -> Vec<Planned> {
     let mut all = endpoints(facts);
-    all.extend(leases(facts));
+    all.extend(leases::leases(facts));
     all.extend(nodes(facts));
     all.extend(pods::pods(facts));
     all.extend(alarms(facts));
@@ -217,64 +213,6 @@ fn lives(facts: &Facts, name: &str) -> bool {
     };
     let after = renewed(&facts.second);
     after.is_some() && after != renewed(&facts.first)
-}
-
-/// Leases of leader election whose holder has given up: it cannot have renewed it after etcd was
-/// lost, and by its own rules it stopped leading one duration later. Cleared, the next leader need
-/// not wait. Source: `client-go` `tools/leaderelection/leaderelection.go`, `tryAcquireOrRenew`.
-fn leases(facts: &Facts) -> Vec<Planned> {
-    let kind = Hygiene::Leases;
-    let look = &facts.second;
-    let Reading::Known(leases) = &look.leases else {
-        return unseen(kind, "leases of kube-system", &look.leases)
-            .into_iter()
-            .collect();
-    };
-    let stale = leases.iter().filter_map(|lease| stale_lease(facts, lease));
-    stale.collect()
-}
-
-fn stale_lease(facts: &Facts, lease: &Lease) -> Option<Planned> {
-    let holder = lease
-        .holder
-        .as_deref()
-        .filter(|holder| !holder.is_empty())?;
-    // Those of API servers are no leader election; they clear up after each other.
-    if lease.of_an_apiserver {
-        return None;
-    }
-    let renewed = lease.renewed?;
-    // What is stored was written before the loss: anything clearly later was renewed since.
-    let since = later(facts.lost_at, CLOCKS);
-    if renewed >= facts.restored_at.min(since) {
-        return None;
-    }
-    let duration = SignedDuration::from_secs(lease.duration_seconds.unwrap_or(60).max(0));
-    let given_up = later(renewed.max(facts.lost_at), duration.saturating_mul(2));
-    let node = holder.split_once('_').map_or(holder, |(node, _)| node);
-    let nodes = facts.second.nodes.known();
-    let gone = nodes.is_some_and(|nodes| !nodes.iter().any(|it| it.name == node));
-    let why = if gone && node != facts.node {
-        format!("of {node}, which is no node any more")
-    } else {
-        "who has not renewed it since before the restore".to_owned()
-    };
-    Some(Planned {
-        kind: Hygiene::Leases,
-        what: format!("lease {} is held by {holder}, {why}", lease.name),
-        act: if facts.second.wall < given_up {
-            Err("its holder may not have given up yet".to_owned())
-        } else {
-            Ok(Act::ClearLease {
-                name: lease.name.clone(),
-                resource_version: lease.resource_version.clone(),
-            })
-        },
-    })
-}
-
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// Nodes that an operator named as gone, and that are.
