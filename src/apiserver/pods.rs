@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::access::Access;
@@ -22,7 +22,7 @@ use super::feed::{Feed, Listed, escaped};
 use super::stream::{End, Event, Stream};
 use super::{ApiSnapshot, Config, jittered};
 use crate::core::id::PodRef;
-use crate::core::manifest::list::{ListError, ListedPod, pod_list};
+use crate::core::manifest::list::{ListError, ListedPod, pod_item, pod_items};
 use crate::core::observed::ApiView;
 use crate::core::reading::{Reading, Unseen, UnseenKind};
 
@@ -74,12 +74,24 @@ struct Follower {
 }
 
 impl Follower {
-    /// A complete list: everything known before is replaced.
+    /// A complete list: everything known before is replaced. A pod that did not change stays the
+    /// same one in memory, so that nobody looks at it again.
     async fn list(&mut self) -> Result<String, Unseen> {
         let Listed { body, version } = self.feed.list().await?;
-        let pods = pod_list(&body).map_err(|error| unreadable(&error))?;
+        let mut pods = BTreeMap::new();
+        for (index, raw) in { pod_items(&body).map_err(|error| unreadable(&error))? }
+            .into_iter()
+            .enumerate()
+        {
+            // Parsing many takes a while, and what is urgent runs on the same thread.
+            yield_now().await;
+            let pod = pod_item(index, raw).map_err(|error| unreadable(&error))?;
+            let key = pod.seen.pod.clone();
+            let same = self.pods.get(&key).filter(|known| **known == pod).cloned();
+            pods.insert(key, same.unwrap_or(pod));
+        }
         drop(body);
-        self.pods = pods.into_iter().map(lean).collect();
+        self.pods = pods;
         self.lists += 1;
         self.publish_known();
         Ok(version)
@@ -181,24 +193,10 @@ impl Follower {
 
 /// A watched pod, read by the same light parser as a list: only parents are parsed whole.
 fn one(object: &RawValue) -> Result<(PodRef, ListedPod), End> {
-    let list = format!("{{\"kind\":\"PodList\",\"items\":[{}]}}", object.get());
-    let pods = pod_list(list.as_bytes()).map_err(|error| End::Broken(unreadable(&error)))?;
-    match pods.into_iter().next() {
-        Some(pod) => Ok(lean(pod)),
-        None => Err(End::Broken(Unseen::new(
-            UnseenKind::Unreadable,
-            "an empty event",
-        ))),
+    match pod_item(0, object) {
+        Ok(pod) => Ok((pod.seen.pod.clone(), pod)),
+        Err(error) => Err(End::Broken(unreadable(&error))),
     }
-}
-
-/// Managed fields are often the larger half of a pod, and say nothing of how it runs.
-fn lean(mut pod: ListedPod) -> (PodRef, ListedPod) {
-    if let Some(spec) = &mut pod.spec {
-        let spec: &mut Pod = Arc::make_mut(spec);
-        spec.metadata.managed_fields = None;
-    }
-    (pod.seen.pod.clone(), pod)
 }
 
 fn unreadable(error: &ListError) -> Unseen {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::listing::{Listing, Record};
+use super::listing::Record;
 use super::view::{KIND, POD_NAME, POD_NAMESPACE, POD_UID};
 use super::{Containerd, Error};
 use crate::core::observed::TaskState;
@@ -53,7 +53,7 @@ impl Containerd {
             (&config.cri_namespace, false),
             (&config.engine_namespace, true),
         ] {
-            let listing = self.list(namespace, &Listing::new()).await?;
+            let listing = self.list(namespace).await?;
             all.extend(listing.into_iter().map(|(id, record)| {
                 let labelled = if ours {
                     !record.label(engine_label).is_empty()

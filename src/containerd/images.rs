@@ -16,7 +16,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::listing::Listing;
 use super::view::KIND;
 use super::{Containerd, Error, found, normalised};
 use crate::core::manifest::names::hex;
@@ -195,7 +194,7 @@ impl Containerd {
     /// The image of the sandboxes that run here, if any does: the pause image that must stay.
     pub async fn sandbox_image(&self) -> Result<Option<String>, Error> {
         let namespace = &self.config().cri_namespace;
-        let listing = self.list(namespace, &Listing::new()).await?;
+        let listing = self.list(namespace).await?;
         let sandboxes = listing.values().filter(|r| r.label(KIND) == "sandbox");
         let newest = sandboxes.max_by_key(|record| record.task == TaskState::Running);
         Ok(newest.map(|record| record.image.clone()))

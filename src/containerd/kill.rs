@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::calls::{KILL, TERM};
-use super::listing::{Listing, Record};
+use super::listing::Record;
 use super::view::{KIND, POD_UID};
 use super::{Containerd, Error};
 
@@ -25,7 +25,7 @@ impl Containerd {
         grace: Duration,
     ) -> Result<(), Error> {
         let namespace = self.config().cri_namespace.as_str();
-        let listing = self.list(namespace, &Listing::new()).await?;
+        let listing = self.list(namespace).await?;
         let uid = listing.get(sandbox_id).map(|record| record.label(POD_UID));
         let of_sandbox = |record: &Record| match &record.sandbox {
             Some(sandbox) => sandbox == sandbox_id,

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+pub(super) use containerd_client::services::v1::Container;
 use containerd_client::services::v1::containers_client::ContainersClient;
 use containerd_client::services::v1::tasks_client::TasksClient;
 use containerd_client::services::v1::{
-    Container, GetContainerRequest, GetRequest, ListContainersRequest, ListTasksRequest,
+    GetContainerRequest, GetRequest, ListContainersRequest, ListTasksRequest,
 };
-use containerd_client::types::v1::{Process, Status};
+pub(super) use containerd_client::types::v1::Process;
+use containerd_client::types::v1::Status;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -50,8 +52,38 @@ struct CriMetadata {
     sandbox: String,
 }
 
+/// Everything in a namespace as containerd told it, not laid beside what was known yet.
+pub(super) struct Told {
+    pub(super) listing: Listing,
+    pub(super) tasks: HashMap<String, Process>,
+}
+
+impl Told {
+    /// The listing. `before` is what was known, for tasks whose shim is silent.
+    pub(super) fn beside(mut self, before: &Listing) -> Listing {
+        for (id, record) in &mut self.listing {
+            record.follow(before.get(id), self.tasks.get(id));
+        }
+        self.listing
+    }
+}
+
 impl Record {
-    fn new(container: Container) -> Self {
+    /// A container and its task, laid beside what was known of them.
+    pub(super) fn of(container: Container, task: Option<&Process>, before: Option<&Self>) -> Self {
+        let mut record = Self::new(container);
+        record.follow(before, task);
+        record
+    }
+
+    fn follow(&mut self, before: Option<&Self>, task: Option<&Process>) {
+        if let Some(known) = before {
+            (self.task, self.pid) = (known.task, known.pid);
+        }
+        self.see(task);
+    }
+
+    pub(super) fn new(container: Container) -> Self {
         let sandbox = Some(container.sandbox).filter(|id| !id.is_empty());
         let sandbox = sandbox.or_else(|| {
             let any = container
@@ -113,11 +145,17 @@ impl Record {
 }
 
 impl Containerd {
-    /// Everything in `namespace`. `before` is what was known, for tasks whose shim is silent.
-    pub(crate) async fn list(&self, namespace: &str, before: &Listing) -> Result<Listing, Error> {
+    /// Everything in `namespace`.
+    pub(crate) async fn list(&self, namespace: &str) -> Result<Listing, Error> {
+        let told = self.tell(namespace).await?;
+        Ok(told.beside(&Listing::new()))
+    }
+
+    /// [`Containerd::list`], for who knows something already.
+    pub(super) async fn tell(&self, namespace: &str) -> Result<Told, Error> {
         let deadline = self.config().call_deadline;
         let containers = timeout(deadline, self.list_containers(namespace)).await;
-        let mut listing = containers.unwrap_or(Err(Error::TimedOut {
+        let listing = containers.unwrap_or(Err(Error::TimedOut {
             call: "Containers.ListStream",
             after: deadline,
         }))?;
@@ -129,14 +167,12 @@ impl Containerd {
             async |channel, request| TasksClient::new(channel).list(request).await,
         );
         let tasks = tasks.await?.tasks;
-        let tasks: HashMap<&str, &Process> = tasks.iter().map(|t| (t.id.as_str(), t)).collect();
-        for (id, record) in &mut listing {
-            if let Some(known) = before.get(id) {
-                (record.task, record.pid) = (known.task, known.pid);
-            }
-            record.see(tasks.get(id.as_str()).copied());
-        }
-        Ok(listing)
+        let tasks = tasks.into_iter();
+        let tasks = tasks.map(|mut task| (std::mem::take(&mut task.id), task));
+        Ok(Told {
+            listing,
+            tasks: tasks.collect(),
+        })
     }
 
     /// One by one, so that not all the OCI specs of a node are in memory at once.
@@ -167,13 +203,12 @@ impl Containerd {
         answer
     }
 
-    /// Asks about one container again and puts the answer into `listing`; whether that is news.
-    pub(crate) async fn relist_one(
+    /// One container and its task; `None` where there is no such container.
+    pub(super) async fn tell_one(
         &self,
         namespace: &str,
         id: &str,
-        listing: &mut Listing,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<(Container, Option<Process>)>, Error> {
         let message = GetContainerRequest { id: id.to_owned() };
         let container = self.call(
             "Containers.Get",
@@ -183,17 +218,9 @@ impl Containerd {
         );
         let container = found(container.await)?.and_then(|answer| answer.container);
         let Some(container) = container else {
-            return Ok(listing.remove(id).is_some());
+            return Ok(None);
         };
-        let task = self.task(namespace, id).await?;
-        let mut record = Record::new(container);
-        if let Some(known) = listing.get(id) {
-            (record.task, record.pid) = (known.task, known.pid);
-        }
-        record.see(task.as_ref());
-        let news = listing.get(id) != Some(&record);
-        listing.insert(id.to_owned(), record);
-        Ok(news)
+        Ok(Some((container, self.task(namespace, id).await?)))
     }
 
     /// The task of a container, if it has one.

@@ -11,6 +11,7 @@ mod error;
 mod exec;
 mod images;
 mod kill;
+mod known;
 pub(crate) mod listing;
 mod reference;
 mod subscribe;

@@ -20,7 +20,7 @@ impl Containerd {
     /// What the kubelet's namespace holds now.
     pub async fn view(&self) -> Result<RuntimeView, Error> {
         let namespace = &self.config().cri_namespace;
-        Ok(pods_of(&self.list(namespace, &Listing::new()).await?))
+        Ok(pods_of(&self.list(namespace).await?))
     }
 }
 

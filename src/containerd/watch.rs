@@ -3,17 +3,19 @@
 //!
 //! Asking about one container costs the same on a node with one pod and with a hundred; a complete
 //! listing makes containerd ask every shim. What an event says itself is published before anybody
-//! is asked: a parent's port is fought for in the milliseconds after its start.
+//! is asked, and while somebody is: a parent's port is fought for in the milliseconds after its
+//! start.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::types::Envelope;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture, FutureExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::known::{Answer, BURST, Known, Question};
 use super::listing::Listing;
 use super::subscribe::{Happened, happened};
 use super::view::pods_of;
@@ -27,8 +29,6 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
 /// What belongs together (the containers of a pod that end) is told of together.
 const TOGETHER: Duration = Duration::from_millis(3);
-/// More events than this at once: a complete listing is cheaper.
-const BURST: usize = 64;
 
 /// containerd as a source: what the kubelet's namespace holds, published when it changes. Ends
 /// with `shutdown`.
@@ -106,14 +106,27 @@ async fn session(
     answered: &mut bool,
 ) -> Result<std::convert::Infallible, Error> {
     let mut events = c.subscribe(namespace).await?;
-    let mut listing = Listing::new();
+    let mut known = Known::default();
     let mut due = Instant::now();
+    let mut asking: Fuse<BoxFuture<'_, Result<Answer, Error>>> = Fuse::terminated();
     loop {
+        if asking.is_terminated()
+            && let Some(question) = known.question(due <= Instant::now())
+        {
+            asking = ask(c, namespace, question).boxed().fuse();
+        }
         tokio::select! {
-            biased;
-            () = sleep_until(due) => {
-                listing = c.list(namespace, &listing).await?;
-                due = Instant::now() + c.config().resync;
+            answer = &mut asking => {
+                let answer = answer?;
+                let whole = matches!(answer, Answer::All(_));
+                if whole {
+                    due = Instant::now() + c.config().resync;
+                    *answered = true;
+                }
+                // Mostly what the events said already: nobody has to look at it again.
+                if known.learn(answer) || whole {
+                    publish(Reading::Known(&known.listing));
+                }
             }
             event = events.message() => {
                 let mut seen = Vec::new();
@@ -125,26 +138,22 @@ async fn session(
                 {
                     take(event, &mut seen)?;
                 }
-                if apply(&seen, &mut listing) {
-                    publish(Reading::Known(&listing));
-                }
-                let ids: BTreeSet<&str> = seen.iter().map(|it| it.id.as_str()).collect();
-                if ids.len() > BURST {
-                    due = Instant::now();
-                    continue;
-                }
-                let mut news = false;
-                for id in ids {
-                    news |= c.relist_one(namespace, id, &mut listing).await?;
-                }
-                // Mostly what the events said already: nobody has to look at it again.
-                if !news {
-                    continue;
+                if known.hear(seen) {
+                    publish(Reading::Known(&known.listing));
                 }
             }
+            () = sleep_until(due), if asking.is_terminated() => {}
         }
-        *answered = true;
-        publish(Reading::Known(&listing));
+    }
+}
+
+async fn ask(c: &Containerd, namespace: &str, question: Question) -> Result<Answer, Error> {
+    match question {
+        Question::All => c.tell(namespace).await.map(Answer::All),
+        Question::One(id) => {
+            let told = c.tell_one(namespace, &id).await?;
+            Ok(Answer::One(id, told.map(Box::new)))
+        }
     }
 }
 
@@ -157,15 +166,4 @@ fn take(
     let event = event.ok_or_else(|| Error::unreadable("Events.Subscribe", "the stream ended"))?;
     seen.extend(happened(&event));
     Ok(())
-}
-
-/// Takes over what the events themselves say of tasks; whether that changed anything.
-fn apply(seen: &[Happened], listing: &mut Listing) -> bool {
-    let mut changed = false;
-    for it in seen {
-        if let (Some(event), Some(record)) = (it.task, listing.get_mut(&it.id)) {
-            changed |= record.hear(event);
-        }
-    }
-    changed
 }

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::Shared;
 use super::container::{BOOT, CHECKPOINT, RECORD};
 use super::record::{self, Record};
-use crate::containerd::listing::Listing;
 use crate::core::id::CheckpointId;
 use crate::core::reading::{Unseen, UnseenKind};
 
@@ -47,10 +46,7 @@ async fn take_over(shared: &Arc<Shared>) -> Result<(), Unseen> {
     c.ensure_namespace(workshop.namespace())
         .await
         .map_err(failed)?;
-    let listing = c
-        .list(workshop.namespace(), &Listing::new())
-        .await
-        .map_err(failed)?;
+    let listing = c.list(workshop.namespace()).await.map_err(failed)?;
     let config = workshop.config.clone();
     let records = tokio::task::spawn_blocking(move || record::all(&config)).await;
     let records = records.unwrap_or_else(|error| Err(error.to_string()));

@@ -198,7 +198,7 @@ impl Supervisor {
     /// another revision or another boot.
     async fn attempts(&self) -> Result<(Attempts, Vec<String>), Error> {
         let c = &self.workshop.containerd;
-        let listing = c.list(self.workshop.namespace(), &Listing::new()).await?;
+        let listing = c.list(self.workshop.namespace()).await?;
         let (mut attempts, mut foreign) = (Attempts::new(), Vec::new());
         for (id, found) in &listing {
             if found.label(CHECKPOINT) != self.record.checkpoint.as_str() {

@@ -19,7 +19,8 @@ use crate::core::observed::PodSeen;
 pub struct ListedPod {
     /// The facts for decisions.
     pub seen: PodSeen,
-    /// The whole pod, for parents only.
+    /// The whole pod, for parents only; without its managed fields, which are often the larger
+    /// half of a pod and say nothing of how it runs.
     pub spec: Option<Arc<Pod>>,
     /// Set where the pod asks to be checkpointed and its names make no key; then `seen.parent_of`
     /// and `spec` are `None`.
@@ -61,16 +62,24 @@ pub enum ListError {
 /// # Errors
 /// See [`ListError`].
 pub fn pod_list(bytes: &[u8]) -> Result<Vec<ListedPod>, ListError> {
+    let items = pod_items(bytes)?.into_iter().enumerate();
+    items.map(|(index, raw)| pod_item(index, raw)).collect()
+}
+
+/// The items of a list, not read yet: for who reads them one by one, by [`pod_item`].
+///
+/// # Errors
+/// See [`ListError`]; never one of an item.
+pub fn pod_items(bytes: &[u8]) -> Result<Vec<&RawValue>, ListError> {
     let document: Document<'_> = serde_json::from_slice(bytes).map_err(ListError::Document)?;
     let kind = document.kind.unwrap_or_default();
     if kind != "PodList" && kind != "List" {
         return Err(ListError::Kind(kind.chars().take(80).collect()));
     }
-    let Items::Listed(items) = document.items else {
-        return Err(ListError::NoItems);
-    };
-    let items = items.iter().enumerate();
-    items.map(|(index, raw)| item(index, raw)).collect()
+    match document.items {
+        Items::Listed(items) => Ok(items),
+        Items::Absent => Err(ListError::NoItems),
+    }
 }
 
 /// The facts of a pod that came typed, from a watch.
@@ -117,7 +126,8 @@ fn assemble<E>(
         None => {}
         Some(Err(bad)) => pod.bad_id = Some(bad),
         Some(Ok(id)) => {
-            let (spec, unknown) = whole()?;
+            let (mut spec, unknown) = whole()?;
+            spec.metadata.managed_fields = None;
             seen.parent_of = Some(id);
             pod.seen = seen;
             pod.spec = Some(Arc::new(spec));
@@ -127,7 +137,11 @@ fn assemble<E>(
     Ok(pod)
 }
 
-fn item(index: usize, raw: &RawValue) -> Result<ListedPod, ListError> {
+/// Reads the item at `index` of a list, or the object of a watch.
+///
+/// # Errors
+/// [`ListError::Item`] and [`ListError::NoName`].
+pub fn pod_item(index: usize, raw: &RawValue) -> Result<ListedPod, ListError> {
     let unreadable = |source| ListError::Item { index, source };
     let item: Item<'_> = serde_json::from_str(raw.get()).map_err(unreadable)?;
     let meta = &item.metadata;

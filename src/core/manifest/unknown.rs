@@ -2,7 +2,9 @@
 //! typed pod writes again. A best effort for a note; nothing depends on it.
 
 use k8s_openapi::api::core::v1::Pod;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// No more than this many names are listed.
 const LIMIT: usize = 16;
@@ -10,16 +12,22 @@ const LIMIT: usize = 16;
 /// Paths below `spec` that are set in `raw` and lost in `pod`, which was parsed from it.
 #[must_use]
 pub fn unknown_fields(raw: &str, pod: &Pod) -> Vec<String> {
-    let (Ok(Value::Object(mut raw)), Ok(Value::Object(mut typed))) =
-        (serde_json::from_str(raw), serde_json::to_value(pod))
-    else {
-        return Vec::new();
-    };
     let mut lost = Vec::new();
-    if let (Some(raw), Some(typed)) = (raw.remove("spec"), typed.remove("spec")) {
+    let document: Result<Document<'_>, _> = serde_json::from_str(raw);
+    let (Ok(Document { spec: Some(raw) }), Some(typed)) = (document, &pod.spec) else {
+        return lost;
+    };
+    if let (Ok(raw), Ok(typed)) = (serde_json::from_str(raw.get()), serde_json::to_value(typed)) {
         compare("spec", &raw, &typed, &mut lost);
     }
     lost
+}
+
+/// Status and metadata are not looked at.
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
 }
 
 fn compare(path: &str, raw: &Value, typed: &Value, lost: &mut Vec<String>) {
