@@ -10,11 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use rekindle::apiserver::ask::Asker;
 use rekindle::core::reading::Reading;
 use rekindle::core::recovery::hygiene::{Act, Planned};
-use rekindle::core::recovery::leaders::Proven;
 use rekindle::core::recovery::policy::Hygiene;
 use rekindle::core::recovery::record::Ending;
 use rekindle::etcd::{Etcd, Settings};
-use rekindle::recovery::hygiene::{Known, Means, Released, Restored, carry_out, release, survey};
+use rekindle::recovery::hygiene::{Known, Means, carry_out, survey};
 use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, NODE};
@@ -23,14 +22,14 @@ use crate::control_plane::{ControlPlane, NODE};
 const OURS: &str = "192.0.2.1";
 const GONE: &str = "192.0.2.9";
 
-struct Stage {
-    plane: ControlPlane,
+pub(crate) struct Stage {
+    pub(crate) plane: ControlPlane,
     etcd: Etcd,
-    asker: Asker,
+    pub(crate) asker: Asker,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let plane = ControlPlane::start_advertising(OURS).await;
         let etcd = Etcd::connect(&Settings {
             endpoints: vec![plane.etcd_endpoint()],
@@ -43,7 +42,7 @@ impl Stage {
         Self { plane, etcd, asker }
     }
 
-    async fn create(&self, path: &str, object: &Value) -> Value {
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Value {
         let body = serde_json::to_vec(object).unwrap();
         let reply = self
             .asker
@@ -59,7 +58,7 @@ impl Stage {
         serde_json::from_slice(&reply.body).unwrap()
     }
 
-    async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         self.asker.find(path).await.unwrap()
     }
 
@@ -126,7 +125,7 @@ impl Stage {
     }
 }
 
-fn lease(name: &str, holder: &str, renewed: Timestamp) -> Value {
+pub(crate) fn lease(name: &str, holder: &str, renewed: Timestamp) -> Value {
     json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -257,41 +256,6 @@ async fn r07_what_is_stale_is_cleared_up_and_nothing_else_changes() {
         "{again:?}"
     );
     assert_eq!(survey(&means, &known).await, []);
-    stage.plane.stop().await;
-}
-
-#[tokio::test]
-async fn a_lease_is_released_once_its_holder_has_given_up_and_whoever_leads_keeps_his() {
-    let stage = Stage::new().await;
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
-    let lost = Timestamp::now();
-    let before = lost - SignedDuration::from_secs(2);
-    let (held, led) = ("kube-scheduler", "kube-controller-manager");
-    stage.create(leases, &lease(held, "n_1", before)).await;
-    let later = lost + SignedDuration::from_secs(60);
-    stage.create(leases, &lease(led, "n_2", later)).await;
-    let holder = async |name: &str| {
-        let lease = stage.get(&format!("{leases}/{name}")).await.unwrap();
-        lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
-    };
-    let mut known = Restored {
-        node: NODE.to_owned(),
-        lost_at: lost,
-        restored_at: lost + SignedDuration::from_secs(1),
-    };
-    let nothing = Proven::default();
-    let early = release(&stage.asker, &known, &nothing).await.unwrap();
-    assert_eq!((early.cleared.len(), early.left), (0, 1));
-    assert_eq!(holder(held).await, "n_1", "it may still lead");
-    // Two durations of 15 s after the loss it does no more.
-    known.lost_at = lost - SignedDuration::from_secs(31);
-    let due = release(&stage.asker, &known, &nothing).await.unwrap();
-    assert_eq!((due.cleared.len(), due.left), (1, 0), "{due:?}");
-    assert_eq!(due.cleared[0].end, Ending::Done);
-    assert_eq!(holder(held).await, "");
-    assert_eq!(holder(led).await, "n_2");
-    let again = release(&stage.asker, &known, &nothing).await.unwrap();
-    assert_eq!(again, Released::default());
     stage.plane.stop().await;
 }
 

@@ -37,6 +37,7 @@ mod etcd_load;
 mod etcd_way;
 mod guard;
 mod hygiene;
+mod hygiene_leases;
 mod recover;
 mod recover_etcd;
 mod recover_lab;
