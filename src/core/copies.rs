@@ -8,6 +8,7 @@ use super::id::{CheckpointId, RevisionId};
 use super::observed::{EnginePod, EngineState, Observed, RevisionFacts, Sandbox};
 use super::phase::engine_words;
 use super::reading::Reading;
+use super::sharing;
 use super::stored::{Engine, Phase};
 use super::time::Moment;
 use super::view::Running;
@@ -22,12 +23,19 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// By manifest first; through containerd once the kubelet had its time (scenario C17).
+    /// By manifest first; through containerd once the kubelet had its time (scenario C17). A copy
+    /// whose parent has its port already ends its clients' requests, but not their watches, which
+    /// would keep it for as long as its grace period.
     pub(crate) fn when(step: &mut super::phase::Step<'_>, since: Moment) -> Self {
-        let kill = step.passed(since, step.policy.stop_deadline);
+        let beside = sharing::has_switched(step);
+        let wait = if beside {
+            sharing::LAST_ANSWERS
+        } else {
+            step.policy.stop_deadline
+        };
         Self {
-            at_once: false,
-            kill,
+            at_once: beside,
+            kill: step.passed(since, wait),
         }
     }
 }

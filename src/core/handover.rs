@@ -173,7 +173,8 @@ pub(crate) fn handing_over(
 
 /// The API server is handed over first (a controller that starts without one ends at once), and
 /// alone, so that nothing takes its processor time. Others go together. An API server whose parent
-/// does not come, or failed before, holds up nobody for long.
+/// does not come, or failed before, holds up nobody for long; one that serves beside its parent,
+/// nobody at all.
 pub(crate) fn queue<'a>(
     id: &CheckpointId,
     checkpoints: &'a BTreeMap<CheckpointId, Checkpoint>,
@@ -188,6 +189,7 @@ pub(crate) fn queue<'a>(
             first(other)
                 && !first(id)
                 && expected(other, observed)
+                && !sharing::serves_beside(other, observed)
                 && checkpoint.handover.failures == 0
                 && now.since(*since) < FIRST
         }

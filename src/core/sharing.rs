@@ -2,8 +2,11 @@
 //! and new connections are steered to the copy until the parent serves. Then nothing has to be
 //! released before the parent starts, and nobody meets a closed port.
 
+use std::time::Duration;
+
 use super::action::Action;
-use super::id::RevisionId;
+use super::id::{CheckpointId, RevisionId};
+use super::observed::Observed;
 use super::phase::Step;
 use super::stored::{Checkpoint, Phase};
 use super::view::Running;
@@ -11,6 +14,10 @@ use super::view::Running;
 /// A parent that ended or did not serve so often beside its copy gets the port alone: it may have
 /// lost the flag.
 const TRIES: u32 = 2;
+
+/// For the last answers of a copy whose parent has its port: the kubelet sees within a second that
+/// the manifest is gone, and then the copy is told to end.
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// Whom new connections reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +109,22 @@ pub(crate) fn switch(step: &mut Step<'_>) {
     if let Some(Steered::To { port, .. }) = step.steered {
         steer(step, *port, Side::Parent);
     }
+}
+
+/// The copy keeps its port while its parent starts.
+pub(crate) fn serves_beside(id: &CheckpointId, observed: &Observed) -> bool {
+    matches!(observed.steering.get(id), Some(Steered::To { .. }))
+}
+
+/// The parent has the new connections.
+pub(crate) fn has_switched(step: &Step<'_>) -> bool {
+    matches!(
+        step.steered,
+        Some(Steered::To {
+            side: Side::Parent,
+            ..
+        })
+    )
 }
 
 /// There is no copy that serves: nothing is steered any more.

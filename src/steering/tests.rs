@@ -17,6 +17,12 @@ fn listen(port: u16) -> TcpListener {
     socket.into()
 }
 
+/// A port that nobody has: among sockets that share, the kernel's own choice may be another's.
+fn free() -> u16 {
+    let alone = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    alone.local_addr().unwrap().port()
+}
+
 /// Whoever has one of `count` new connections to this address, each closed again.
 fn reached(address: SocketAddr, listeners: &[&TcpListener], count: usize) -> Vec<usize> {
     let mut reached = vec![0; listeners.len()];
@@ -49,8 +55,8 @@ fn id() -> CheckpointId {
 
 #[test]
 fn c09_new_connections_reach_the_copy_until_the_parent_serves() {
-    let copy = listen(0);
-    let port = copy.local_addr().unwrap().port();
+    let port = free();
+    let copy = listen(port);
     let steering = Steering::default();
     steering.steer(&id(), port, Side::Copy).unwrap();
     let to = |side| Steered::To { port, side };
@@ -88,8 +94,8 @@ fn c09_new_connections_reach_the_copy_until_the_parent_serves() {
 
 #[test]
 fn where_the_order_is_not_known_nothing_is_steered() {
-    let one = listen(0);
-    let port = one.local_addr().unwrap().port();
+    let port = free();
+    let _one = listen(port);
     let _other = listen(port);
     let steering = Steering::default();
     steering.steer(&id(), port, Side::Copy).unwrap();

@@ -7,7 +7,7 @@ use rekindle::core::reading::Reading;
 use rekindle::core::report::State;
 use rekindle::core::sharing::{Side, Steered};
 
-use crate::world::{API, World, copy, id, parent_name, pod, revision, seen};
+use crate::world::{API, KCM, World, copy, id, parent_name, pod, revision, seen};
 
 const PORT: u16 = 6443;
 
@@ -35,7 +35,11 @@ impl World {
 
 /// The checkpoint stands in on a port that it may share; the API server lists the parent.
 fn standing_in(steering_fails: bool) -> World {
-    let mut world = World::learned(&[API]);
+    all_standing_in(&[API], steering_fails)
+}
+
+fn all_standing_in(ids: &[&str], steering_fails: bool) -> World {
+    let mut world = World::learned(ids);
     world.steering_fails = steering_fails;
     let Reading::Known(stored) = &mut world.observed.stored_revisions else {
         unreachable!()
@@ -43,13 +47,17 @@ fn standing_in(steering_fails: bool) -> World {
     let revisions = stored.get_mut(&id(API)).unwrap();
     revisions.get_mut(&revision('a')).unwrap().shared_port = Some(PORT);
     world.power_cut();
-    world.turn();
-    world.kubelet_runs(API);
+    world.turns(12);
+    for text in ids {
+        world.kubelet_runs(text);
+    }
     world.turns(3);
-    assert_eq!(world.state(API), State::Active);
     world.observed.apiserver = Reading::Known(ApiView::default());
-    let parent = pod(&parent_name(API));
-    world.api().pods.push(seen(&parent, Some(API)));
+    for text in ids {
+        assert_eq!(world.state(text), State::Active);
+        let parent = pod(&parent_name(text));
+        world.api().pods.push(seen(&parent, Some(text)));
+    }
     world.turns(2);
     world
 }
@@ -87,6 +95,29 @@ fn c09_on_a_shared_port_the_copy_serves_until_the_parent_does() {
     world.turns(2);
     assert_eq!(world.state(API), State::Inactive);
     assert_eq!(world.steered_to(), None, "nothing is left steered");
+}
+
+#[test]
+fn c09_a_copy_whose_parent_has_its_port_is_not_kept_by_its_clients_watches() {
+    let mut world = standing_in(false);
+    world.run_pod(&pod(&parent_name(API)), None, TaskState::Running);
+    let killed = |action: &Action| matches!(action, Action::KillStaticPod { at_once: true, .. });
+    world.turns(3);
+    assert!(!world.did(killed), "its last answers");
+    world.turns(2);
+    assert!(world.did(killed));
+    assert_eq!(world.state(API), State::Inactive);
+}
+
+#[test]
+fn controllers_need_not_wait_for_an_api_server_that_serves_beside_its_parent() {
+    let mut world = all_standing_in(&[API, KCM], false);
+    for text in [API, KCM] {
+        world.run_unready(&pod(&parent_name(text)));
+    }
+    world.turn();
+    assert_eq!(world.state(API), State::Active);
+    assert_eq!(world.state(KCM), State::HandingOver);
 }
 
 #[test]
