@@ -13,7 +13,7 @@ async fn a_lease_is_released_once_its_holder_has_given_up_and_whoever_leads_keep
     let stage = Stage::new().await;
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
     let lost = Timestamp::now();
-    let before = lost - SignedDuration::from_secs(2);
+    let before = lost - SignedDuration::from_secs(33);
     let (held, led) = ("kube-scheduler", "kube-controller-manager");
     stage.create(leases, &lease(held, "n_1", before)).await;
     let later = lost + SignedDuration::from_secs(60);
