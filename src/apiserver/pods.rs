@@ -79,10 +79,8 @@ impl Follower {
     async fn list(&mut self) -> Result<String, Unseen> {
         let Listed { body, version } = self.feed.list().await?;
         let mut pods = BTreeMap::new();
-        for (index, raw) in { pod_items(&body).map_err(|error| unreadable(&error))? }
-            .into_iter()
-            .enumerate()
-        {
+        let items = pod_items(&body).map_err(|error| unreadable(&error))?;
+        for (index, raw) in items.into_iter().enumerate() {
             // Parsing many takes a while, and what is urgent runs on the same thread.
             yield_now().await;
             let pod = pod_item(index, raw).map_err(|error| unreadable(&error))?;

@@ -30,18 +30,6 @@ pub enum Side {
     Hash,
 }
 
-impl Side {
-    /// In words, for people.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Parent => "parent",
-            Self::Hash => "any",
-        }
-    }
-}
-
 /// What is known of a port that a checkpoint's copy and its parent could share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steered {
@@ -54,6 +42,16 @@ pub enum Steered {
     },
     /// It cannot be steered: the reason. The parent needs the port for itself.
     Refused(String),
+}
+
+impl Steered {
+    /// The port; 0 where none is steered.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::To { port, .. } => *port,
+            Self::Refused(_) => 0,
+        }
+    }
 }
 
 /// Whether the copy of `revision`, which `(runs, serves)`, keeps its port while the parent starts.
@@ -129,10 +127,8 @@ pub(crate) fn has_switched(step: &Step<'_>) -> bool {
 
 /// There is no copy that serves: nothing is steered any more.
 pub(crate) fn end(step: &mut Step<'_>) {
-    match step.steered {
-        Some(Steered::To { port, .. }) => steer(step, *port, Side::Hash),
-        Some(Steered::Refused(_)) => steer(step, 0, Side::Hash),
-        None => {}
+    if let Some(steered) = step.steered {
+        steer(step, steered.port(), Side::Hash);
     }
 }
 

@@ -70,11 +70,11 @@ impl Executor {
                 checkpoint,
                 port,
                 to,
-            } => {
-                let (steering, id) = (sources.steering.clone(), checkpoint.clone());
-                let (port, to) = (*port, *to);
-                blocking(move || steering.steer(&id, port, to).map_err(|e| e.to_string())).await
-            }
+            } => sources
+                .steering
+                .steer(checkpoint, *port, *to)
+                .await
+                .map_err(|error| error.to_string()),
             // Not waited for: the parent may have to be frozen before the copy has ended.
             Action::KillStaticPod {
                 sandbox,

@@ -128,11 +128,8 @@ impl Executor {
                 let Some(key) = key(component) else {
                     return Ok(());
                 };
-                let (steering, port, to) = (sources.steering.clone(), *port, *to);
-                let done =
-                    tokio::task::spawn_blocking(move || steering.steer(&key, port, to)).await;
-                let done = done.map_err(|error| error.to_string())?;
-                done.map_err(|error| error.to_string())
+                let steered = sources.steering.steer(&key, *port, *to).await;
+                steered.map_err(|error| error.to_string())
             }
             Action::CreateObjects => {
                 self.create_objects(journal, sources);

@@ -1,6 +1,5 @@
 //! Who listens on a port, by the kernel's own list.
 
-use std::path::Path;
 use std::{fs, io};
 
 /// A socket that listens on a port of every address, IPv4 and IPv6 alike.
@@ -24,7 +23,7 @@ pub(super) fn listeners(port: u16) -> io::Result<Vec<Listener>> {
 
 /// Whether there is an `::1` to connect to and from.
 pub(super) fn has_loopback() -> bool {
-    let listed = fs::read_to_string(Path::new("/proc/net/if_inet6")).unwrap_or_default();
+    let listed = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     listed.lines().any(|line| line.starts_with(LOOPBACK))
 }
 

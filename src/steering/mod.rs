@@ -76,11 +76,17 @@ impl Steering {
     }
 
     /// Sends new connections to `port` to `side`. Where that cannot be done, it is remembered as
-    /// refused: that is an answer, no error. Reads the kernel's list of sockets: blocking.
+    /// refused: that is an answer, no error.
     ///
     /// # Errors
     /// The kernel refuses a program on sockets that it took one for before.
-    pub fn steer(&self, id: &CheckpointId, port: u16, side: Side) -> io::Result<()> {
+    pub async fn steer(&self, id: &CheckpointId, port: u16, side: Side) -> io::Result<()> {
+        let (steering, id) = (self.clone(), id.clone());
+        tokio::task::spawn_blocking(move || steering.steer_now(&id, port, side)).await?
+    }
+
+    /// Reads the kernel's list of sockets, which may be long: blocking.
+    fn steer_now(&self, id: &CheckpointId, port: u16, side: Side) -> io::Result<()> {
         let mut entries = self.entries();
         match side {
             Side::Copy => {

@@ -58,7 +58,7 @@ fn c09_new_connections_reach_the_copy_until_the_parent_serves() {
     let port = free();
     let copy = listen(port);
     let steering = Steering::default();
-    steering.steer(&id(), port, Side::Copy).unwrap();
+    steering.steer_now(&id(), port, Side::Copy).unwrap();
     let to = |side| Steered::To { port, side };
     assert_eq!(steering.seen()[&id()], to(Side::Copy));
     let shared = steering.shared(&id()).unwrap();
@@ -78,14 +78,14 @@ fn c09_new_connections_reach_the_copy_until_the_parent_serves() {
     assert_ne!(shared.parent().unwrap(), first);
     assert_eq!(reached(elsewhere(port), &[&copy, &parent], 100), [100, 0]);
 
-    steering.steer(&id(), port, Side::Parent).unwrap();
+    steering.steer_now(&id(), port, Side::Parent).unwrap();
     assert_eq!(steering.seen()[&id()], to(Side::Parent));
     assert_eq!(reached(elsewhere(port), &[&copy, &parent], 100), [0, 100]);
     drop(copy);
     assert_eq!(reached(elsewhere(port), &[&parent], 20), [20]);
     assert_eq!(reached(loopback(port), &[&parent], 20), [20]);
 
-    steering.steer(&id(), port, Side::Hash).unwrap();
+    steering.steer_now(&id(), port, Side::Hash).unwrap();
     assert!(steering.seen().is_empty());
     let another = listen(port);
     let dealt = reached(elsewhere(port), &[&parent, &another], 200);
@@ -98,14 +98,14 @@ fn where_the_order_is_not_known_nothing_is_steered() {
     let _one = listen(port);
     let _other = listen(port);
     let steering = Steering::default();
-    steering.steer(&id(), port, Side::Copy).unwrap();
+    steering.steer_now(&id(), port, Side::Copy).unwrap();
     let refused = &steering.seen()[&id()];
     assert!(
         matches!(refused, Steered::Refused(why) if why.contains("2 listen")),
         "{refused:?}"
     );
     assert_eq!(steering.shared(&id()), None);
-    steering.steer(&id(), 0, Side::Hash).unwrap();
+    steering.steer_now(&id(), 0, Side::Hash).unwrap();
     assert!(steering.seen().is_empty());
 }
 
@@ -114,7 +114,7 @@ fn a_port_of_one_address_is_refused() {
     let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = one.local_addr().unwrap().port();
     let steering = Steering::default();
-    steering.steer(&id(), port, Side::Copy).unwrap();
+    steering.steer_now(&id(), port, Side::Copy).unwrap();
     let refused = &steering.seen()[&id()];
     assert!(
         matches!(refused, Steered::Refused(why) if why.contains("--bind-address")),
@@ -127,7 +127,7 @@ fn a_port_that_does_not_let_others_in_is_refused() {
     let one = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
     let port = one.local_addr().unwrap().port();
     let steering = Steering::default();
-    steering.steer(&id(), port, Side::Copy).unwrap();
+    steering.steer_now(&id(), port, Side::Copy).unwrap();
     let refused = &steering.seen()[&id()];
     assert!(
         matches!(refused, Steered::Refused(why) if why.contains("user")),

@@ -37,7 +37,7 @@ fn pod(name: &str, node: &str) -> Pod {
     }
 }
 
-fn lease(name: &str, holder: &str, renewed: i64) -> Lease {
+pub(crate) fn lease(name: &str, holder: &str, renewed: i64) -> Lease {
     Lease {
         name: name.to_owned(),
         holder: Some(holder.to_owned()),

@@ -13,6 +13,7 @@ use rekindle::core::recovery::part::Part;
 use rekindle::core::recovery::record::{Ending, Finding};
 use rekindle::core::time::Moment;
 
+use crate::recovery_hygiene::lease;
 use crate::recovery_samples::after;
 use crate::recovery_world::{etcd_door, healthy, instance, status, unknown};
 
@@ -305,14 +306,6 @@ fn what_is_not_known_proves_nothing() {
 fn a_proven_lease_is_cleared_at_once_and_only_that_one() {
     let node = restored();
     let proven = node.proven();
-    let lease = |name: &str, holder: &str, renewed: i64| Lease {
-        name: name.to_owned(),
-        holder: Some(holder.to_owned()),
-        renewed: Some(after(renewed)),
-        duration_seconds: Some(15),
-        resource_version: "7".to_owned(),
-        of_an_apiserver: false,
-    };
     // Lost at 0, restored at 14 s, looked at at 16 s: by time alone it would be 30 s.
     let look = |leases: &[Lease], at: i64| {
         let election = Election {

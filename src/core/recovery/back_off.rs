@@ -12,8 +12,6 @@ use super::evidence::{Evidence, Owner, Run};
 use super::part::Part;
 use crate::core::time::Moment;
 
-/// Who ends for want of an API server.
-const PARTS: [Part; 2] = [Part::ControllerManager, Part::Scheduler];
 /// Ended for so long, where it was never seen to run: what is only being started has no task either.
 const ENDED: Duration = Duration::from_secs(5);
 /// So often in one recovery: one that ends for a reason of its own is the kubelet's to slow down.
@@ -42,7 +40,8 @@ impl Deaths {
         let mut due = Vec::new();
         let mut seen = BTreeMap::new();
         let mut ran = BTreeSet::new();
-        for part in PARTS {
+        // Who ends for want of an API server.
+        for part in Part::LEADERS {
             let Some(here) = evidence.here(part) else {
                 return Vec::new();
             };

@@ -18,8 +18,6 @@ use super::own::{LEASE, etcd_in_use};
 use super::part::Part;
 use crate::core::time::Moment;
 
-/// Who elect a leader.
-const PARTS: [Part; 2] = [Part::ControllerManager, Part::Scheduler];
 /// Names of pods that are remembered.
 const REMEMBERED: usize = 64;
 
@@ -96,7 +94,7 @@ impl Leaders {
             Stage::Restored => {}
         }
         let may_lead = !self.down && !self.settled;
-        for part in PARTS {
+        for part in Part::LEADERS {
             let tenants = self.of.entry(part).or_default();
             match evidence.here(part) {
                 Some(here) => tenants.see(here, may_lead),

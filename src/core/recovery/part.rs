@@ -27,6 +27,9 @@ impl Part {
         Self::Scheduler,
     ];
 
+    /// Those that elect a leader.
+    pub const LEADERS: [Self; 2] = [Self::ControllerManager, Self::Scheduler];
+
     /// The part that a container, or a checkpoint's parent, of this name is.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::component::{API_DEADLINE, key};
 use super::journal::Component;
+use super::observed::Observed;
 use super::turn::{Action, Turn};
 use crate::core::observed::{Probe, Sandbox};
 use crate::core::sharing::{Side, Steered};
@@ -14,65 +15,46 @@ use crate::core::time::Moment;
 /// A temporary pod's time to end its clients' requests, where its counterpart serves.
 const GENTLE: Duration = Duration::from_secs(5);
 
-/// What becomes of the temporary pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beside {
-    /// Its counterpart needs the port for itself.
-    No,
-    /// It serves until its counterpart does.
-    Waits,
-    /// Its counterpart serves, and has the new connections.
-    Ends,
-}
-
-/// Steers, and says what becomes of the temporary pod. A counterpart that failed beside it gets
-/// the port for itself: it may have lost the flag.
-pub(crate) fn beside(
+/// Steers, and says whether the temporary pod is to serve until its counterpart does. Not where the
+/// counterpart serves, nor where it needs the port for itself: one that failed beside the temporary
+/// pod does, it may have lost the flag.
+pub(crate) fn waits_beside(
     index: usize,
     component: &mut Component,
     parents: &[&Sandbox],
     turn: &mut Turn<'_>,
-) -> Beside {
+) -> bool {
     let Some(port) = component.shared_port.filter(|_| component.failures == 0) else {
-        return Beside::No;
+        return false;
     };
-    let steered = key(component).and_then(|key| turn.observed.steering.get(&key));
-    match steered {
-        Some(Steered::Refused(_)) => return Beside::No,
+    match steered(component, turn.observed) {
+        Some(Steered::Refused(_)) => return false,
         Some(Steered::To { .. }) => {}
         None => {
-            turn.actions.push(Action::Steer {
-                index,
-                port,
-                to: Side::Copy,
-            });
+            steer(index, port, Side::Copy, turn);
             turn.wake(turn.now);
-            return Beside::Waits;
+            return true;
         }
     }
     if !parents.iter().any(|sandbox| sandbox.has_process()) {
         if component.beside_since.is_some() {
             component.fails(turn.now);
         }
-        return Beside::Waits;
+        return true;
     }
     let since = *component.beside_since.get_or_insert(turn.now);
-    let passes =
-        |sandbox: &&&Sandbox| turn.observed.probes.get(&sandbox.pod) == Some(&Probe::Passing);
-    if parents.iter().find(passes).is_some() {
-        turn.actions.push(Action::Steer {
-            index,
-            port,
-            to: Side::Parent,
-        });
-        return Beside::Ends;
+    let probes = &turn.observed.probes;
+    let passes = |sandbox: &&Sandbox| probes.get(&sandbox.pod) == Some(&Probe::Passing);
+    if parents.iter().any(passes) {
+        steer(index, port, Side::Parent, turn);
+        return false;
     }
     let until = since.after(API_DEADLINE);
     if turn.now >= until {
         component.fails(turn.now);
     }
     turn.wake(until.max(turn.now));
-    Beside::Waits
+    true
 }
 
 /// Whether the temporary pod, being let go of since then, need not be killed yet: its counterpart
@@ -88,17 +70,17 @@ pub(crate) fn has_time(component: &Component, since: Moment, turn: &mut Turn<'_>
 
 /// Nothing is steered any more once the temporary pod has gone.
 pub(crate) fn end(index: usize, component: &Component, turn: &mut Turn<'_>) {
-    let steered = key(component).and_then(|key| turn.observed.steering.get(&key));
-    let port = match steered {
-        None => return,
-        Some(Steered::To { port, .. }) => *port,
-        Some(Steered::Refused(_)) => 0,
-    };
-    turn.actions.push(Action::Steer {
-        index,
-        port,
-        to: Side::Hash,
-    });
+    if let Some(steered) = steered(component, turn.observed) {
+        steer(index, steered.port(), Side::Hash, turn);
+    }
+}
+
+fn steered<'o>(component: &Component, observed: &'o Observed) -> Option<&'o Steered> {
+    observed.steering.get(&key(component)?)
+}
+
+fn steer(index: usize, port: u16, to: Side, turn: &mut Turn<'_>) {
+    turn.actions.push(Action::Steer { index, port, to });
 }
 
 /// Whether the temporary pod would answer for its counterpart, which is not asked then.

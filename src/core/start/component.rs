@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::beside::{self, Beside, beside, has_time};
+use super::beside::{self, has_time, waits_beside};
 use super::evidence::Evidence;
 use super::journal::{Component, Journal, State};
 use super::observed::{Observed, Standing};
@@ -194,7 +194,7 @@ pub(crate) fn temporary_step(
         return turn.wait(component, &evidence.text);
     };
     let starts = parents.iter().any(|sandbox| sandbox.has_process());
-    let waits = beside(index, component, parents, turn) == Beside::Waits;
+    let waits = waits_beside(index, component, parents, turn);
     if !starts && !evidence.elsewhere {
         return turn.wait(component, &evidence.text);
     }

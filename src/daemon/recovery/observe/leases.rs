@@ -13,9 +13,6 @@ use crate::core::recovery::part::Part;
 use crate::core::time::Moment;
 use crate::daemon::clock;
 
-/// Who elect a leader.
-pub(super) const LEADERS: [Part; 2] = [Part::ControllerManager, Part::Scheduler];
-
 /// A lease as it was read: who holds it, and whatever changes with a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Read {
@@ -68,7 +65,7 @@ impl ByApiServer {
 
     async fn ask(&self) -> Result<BTreeMap<Part, Read>, Unseen> {
         let mut all = BTreeMap::new();
-        for part in LEADERS {
+        for part in Part::LEADERS {
             let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{part}");
             let lease: Option<ApiLease> = self.0.find(&path).await?;
             let Some(spec) = lease.and_then(|lease| lease.spec) else {

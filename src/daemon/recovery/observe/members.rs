@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::Uri;
 
-use super::leases::{ByApiServer, LEADERS, Leases, Read};
+use super::leases::{ByApiServer, Leases, Read};
 use crate::config::Settings;
 use crate::core::backup::manifest::Member;
 use crate::core::reading::{Reading, Unseen, UnseenKind, chain};
@@ -240,7 +240,7 @@ impl Members {
             let namespace = namespace.map_err(|silent| unseen(silent.first()))?;
             let took = clock::now().since(began);
             let mut leases = BTreeMap::new();
-            for part in LEADERS {
+            for part in Part::LEADERS {
                 let key = format!("{REGISTRY}/leases/{NAMESPACE}/{part}");
                 let stored = reader.value(key.as_bytes()).await;
                 let Some(content) = stored.map_err(|silent| unseen(silent.first()))? else {
