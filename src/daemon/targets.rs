@@ -9,7 +9,7 @@ use super::render::Renderings;
 use crate::core::id::{CheckpointId, PodRef, RevisionId};
 use crate::core::manifest::finish::label_value;
 use crate::core::observed::{RuntimeView, Sandbox, TaskState};
-use crate::core::stored::Stored;
+use crate::core::stored::{Phase, Stored};
 use crate::probe::Target;
 use crate::steering::{SharedPort, Steering};
 
@@ -51,6 +51,7 @@ pub(super) fn targets(
                 shared: shared(sandbox, stored, steering),
                 running,
                 eager: *eager,
+                alone: alone(sandbox, stored),
             })
         })
         .collect()
@@ -64,6 +65,13 @@ fn shared(sandbox: &Sandbox, stored: &Stored, steering: &Steering) -> Option<Sha
     let mut checkpoints = stored.checkpoints.iter();
     let (id, _) = checkpoints.find(|(_, checkpoint)| checkpoint.parents.contains(&sandbox.pod))?;
     steering.shared(id)
+}
+
+/// Its checkpoint is stopped, and was verified to be.
+fn alone(sandbox: &Sandbox, stored: &Stored) -> bool {
+    stored.checkpoints.values().any(|checkpoint| {
+        checkpoint.phase == Phase::Inactive && checkpoint.parents.contains(&sandbox.pod)
+    })
 }
 
 fn spec_of<'a>(sandbox: &Sandbox, stored: &Stored, good: &'a GoodPods) -> Option<&'a Arc<Pod>> {

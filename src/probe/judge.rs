@@ -6,18 +6,21 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Probe as ProbeSpec};
 use tokio::time::Instant;
 
-use super::Target;
+use super::{Failure, Target};
 use crate::core::observed::Probe;
 
 /// Failures in a row that count, where a probe does not say. Source: core/v1 defaults.
 const FAILURE_THRESHOLD: i32 = 3;
+/// Refused connections in a row after which a port counts as closed.
+const REFUSALS: u32 = 2;
 
 /// The answers of one pod.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     containers: BTreeMap<String, Standpoint>,
     /// Whether a declared port accepts, for pods without probes.
-    port: Option<Result<(), String>>,
+    port: Option<Result<(), Failure>>,
+    port_door: Door,
     /// What it says on a port that its copy shares.
     shared: Option<Result<(), String>>,
 }
@@ -30,6 +33,33 @@ struct Standpoint {
     passed: bool,
     failures: i32,
     last: String,
+    door: Door,
+}
+
+/// Whether somebody listens where it is asked.
+#[derive(Debug, Default)]
+struct Door {
+    /// It passed while no copy stood beside it.
+    served: bool,
+    /// Connections refused in a row.
+    refused: u32,
+}
+
+impl Door {
+    fn hear(&mut self, said: &Result<(), Failure>, alone: bool) {
+        match said {
+            Ok(()) => {
+                self.served |= alone;
+                self.refused = 0;
+            }
+            Err(failure) if failure.closed => self.refused = self.refused.saturating_add(1),
+            Err(_) => self.refused = 0,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.served && self.refused >= REFUSALS
+    }
 }
 
 /// One answer, with the container it is about.
@@ -42,10 +72,10 @@ pub(super) enum Answer {
         /// The containerd id that was asked.
         id: String,
         /// What it said.
-        said: Result<(), String>,
+        said: Result<(), Failure>,
     },
     /// Of the declared ports.
-    Port(Result<(), String>),
+    Port(Result<(), Failure>),
     /// Of a port that its copy shares.
     Shared(Result<(), String>),
 }
@@ -107,20 +137,25 @@ impl Standing {
                     passed: false,
                     failures: 0,
                     last: "not asked yet".to_owned(),
+                    door: Door::default(),
                 }
             });
         }
         if new {
             self.port = None;
+            self.port_door = Door::default();
             self.shared = None;
         }
         new
     }
 
-    /// Takes an answer in; one about a container that is gone does not count.
-    pub(super) fn hear(&mut self, target: &Target, answer: Answer) {
+    /// Takes an answer in; one about a container that is gone does not count. `alone`: no copy stood
+    /// beside the pod when it was asked.
+    pub(super) fn hear(&mut self, target: &Target, answer: Answer, alone: bool) {
+        let alone = alone && target.alone;
         let (name, id, said) = match answer {
             Answer::Port(said) => {
+                self.port_door.hear(&said, alone);
                 self.port = Some(said);
                 return;
             }
@@ -139,15 +174,16 @@ impl Standing {
         let Some(seen) = self.containers.get_mut(&name).filter(|seen| seen.id == id) else {
             return;
         };
+        seen.door.hear(&said, alone);
         match said {
             Ok(()) => {
                 seen.passed = true;
                 seen.failures = 0;
             }
-            Err(text) => {
+            Err(failure) => {
                 seen.failures = seen.failures.saturating_add(1);
                 seen.passed &= seen.failures < threshold;
-                seen.last = text;
+                seen.last = failure.text;
             }
         }
     }
@@ -159,6 +195,20 @@ impl Standing {
             .any(|seen| seen.passed && seen.failures > 0)
     }
 
+    /// The container that has closed its port. Of a pod without probes, the only one: of several,
+    /// nobody knows whose port it is.
+    fn closed(&self, target: &Target) -> Option<String> {
+        if !target.alone {
+            return None;
+        }
+        let mut seen = self.containers.values();
+        let closed = match seen.next() {
+            Some(only) if seen.next().is_none() && self.port_door.is_closed() => Some(only),
+            _ => self.containers.values().find(|seen| seen.door.is_closed()),
+        };
+        closed.map(|seen| seen.id.clone())
+    }
+
     /// What all this says at `now`, and when time alone may change it.
     pub(super) fn verdict(
         &self,
@@ -167,6 +217,9 @@ impl Standing {
         settle: Duration,
     ) -> (Probe, Option<Instant>) {
         let failing = |text: String| (Probe::Failing(text), None);
+        if let Some(id) = self.closed(target) {
+            return (Probe::Closed(id), None);
+        }
         let all = containers(target);
         if all.is_empty() {
             return failing("the pod has no containers".to_owned());
@@ -204,7 +257,7 @@ impl Standing {
         match &self.port {
             _ if ports(target).is_empty() => (Probe::Passing, None),
             Some(Ok(())) => (Probe::Passing, None),
-            Some(Err(text)) => failing(text.clone()),
+            Some(Err(failure)) => failing(failure.text.clone()),
             None => failing("no probes; its ports are not asked yet".to_owned()),
         }
     }

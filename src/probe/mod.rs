@@ -56,6 +56,25 @@ pub struct Target {
     pub running: BTreeMap<String, String>,
     /// Something is expected to change: ask at the short period.
     pub eager: bool,
+    /// No copy stands beside it: whoever listens on its port is the pod itself.
+    pub alone: bool,
+}
+
+/// Why a probe does not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    text: String,
+    /// The kernel refused the connection: nobody listens.
+    closed: bool,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            closed: false,
+        }
+    }
 }
 
 /// Starts asking the probes of the targets, those that are `eager` each `period`, others rarely. A
@@ -86,11 +105,24 @@ pub async fn ask(
     container_id: &str,
     ours: bool,
 ) -> Result<(), String> {
+    let said = question(container, probe, host, exec, container_id, ours).await;
+    said.map_err(|failure| failure.text)
+}
+
+async fn question(
+    container: &Container,
+    probe: &ProbeSpec,
+    host: &str,
+    exec: &mpsc::Sender<ExecRequest>,
+    container_id: &str,
+    ours: bool,
+) -> Result<(), Failure> {
     let deadline = deadline(probe);
-    let question = async {
+    let asking = async {
         if let Some(action) = &probe.exec {
             let command = action.command.clone().unwrap_or_default();
-            return exec::ask(exec, container_id, ours, command, deadline).await;
+            let said = exec::ask(exec, container_id, ours, command, deadline).await;
+            return Ok(said?);
         }
         if let Some(action) = &probe.http_get {
             let port = port(container, &action.port)?;
@@ -102,9 +134,9 @@ pub async fn ask(
             return tcp::ask(named.unwrap_or(host), port).await;
         }
         if let Some(action) = &probe.grpc {
-            return grpc::ask(action, host).await;
+            return Ok(grpc::ask(action, host).await?);
         }
-        Err("the probe names nothing to ask".to_owned())
+        Err(Failure::from("the probe names nothing to ask".to_owned()))
     };
     // The one who runs a command keeps the deadline; a little more time for his answer.
     let patience = if probe.exec.is_some() {
@@ -112,9 +144,9 @@ pub async fn ask(
     } else {
         deadline
     };
-    match tokio::time::timeout(patience, question).await {
+    match tokio::time::timeout(patience, asking).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", deadline.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", deadline.as_secs()).into()),
     }
 }
 

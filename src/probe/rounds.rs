@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::judge::{Answer, Standing, containers, ports, probe_of};
-use super::{ExecRequest, Target, ask, shared, tcp};
+use super::{ExecRequest, Failure, Target, question, shared, tcp};
 use crate::core::id::PodRef;
 use crate::core::observed::Probe;
 
@@ -39,7 +39,8 @@ struct Entry {
     again: bool,
 }
 
-type Flight = BoxFuture<'static, (PodRef, Vec<Answer>)>;
+/// The answers, and whether no copy stood beside the pod when it was asked.
+type Flight = BoxFuture<'static, (PodRef, bool, Vec<Answer>)>;
 
 /// Asks for ever.
 pub(super) async fn run(
@@ -62,10 +63,10 @@ pub(super) async fn run(
                 let now = targets.borrow_and_update().clone();
                 adopt(&mut entries, &now, Instant::now());
             }
-            Some((pod, answers)) = flights.next() => {
+            Some((pod, alone, answers)) = flights.next() => {
                 if let Some(entry) = entries.get_mut(&pod) {
                     for answer in answers {
-                        entry.standing.hear(&entry.target, answer);
+                        entry.standing.hear(&entry.target, answer, alone);
                     }
                     entry.asked = false;
                     entry.due = if std::mem::take(&mut entry.again) {
@@ -136,15 +137,16 @@ async fn inquire(
     pod: PodRef,
     target: Target,
     exec: mpsc::Sender<ExecRequest>,
-) -> (PodRef, Vec<Answer>) {
+) -> (PodRef, bool, Vec<Answer>) {
+    let alone = target.alone;
     if let Some(shared) = target.shared {
-        return (pod, vec![Answer::Shared(shared::ask(shared).await)]);
+        return (pod, alone, vec![Answer::Shared(shared::ask(shared).await)]);
     }
     let probes = containers(&target).iter().filter_map(|container| {
         let probe = probe_of(container)?;
         let id = target.running.get(&container.name)?;
         Some(async {
-            let said = ask(container, probe, &target.host, &exec, id, target.ours).await;
+            let said = question(container, probe, &target.host, &exec, id, target.ours).await;
             Answer::Probe {
                 name: container.name.clone(),
                 id: id.clone(),
@@ -154,16 +156,16 @@ async fn inquire(
     });
     let (mut answers, port) = tokio::join!(join_all(probes), any_port(&target));
     answers.extend(port.map(Answer::Port));
-    (pod, answers)
+    (pod, alone, answers)
 }
 
 /// Whether one of the declared ports accepts; `None` where there is none to ask.
-async fn any_port(target: &Target) -> Option<Result<(), String>> {
+async fn any_port(target: &Target) -> Option<Result<(), Failure>> {
     let mut last = None;
     for port in ports(target) {
         let said = match timeout(PORT_DEADLINE, tcp::ask(&target.host, port)).await {
             Ok(said) => said,
-            Err(_) => Err(format!("TCP {}:{port}: no answer", target.host)),
+            Err(_) => Err(format!("TCP {}:{port}: no answer", target.host).into()),
         };
         if said.is_ok() {
             return Some(said);

@@ -261,6 +261,7 @@ impl Sources {
                         shared,
                         running: BTreeMap::new(),
                         eager: true,
+                        alone: false,
                     });
                 target.running.extend(running);
             }

@@ -230,6 +230,7 @@ fn target(spec: &Value, running: &[(&str, &str)]) -> Target {
         shared: None,
         running: running.collect(),
         eager: true,
+        alone: false,
     }
 }
 
@@ -334,4 +335,48 @@ async fn without_probes_it_must_have_settled_and_a_declared_port_accept() {
     asking.target(target(&spec, &[("a", "a2")]));
     asking.fails("not up for").await;
     asking.passes().await;
+}
+
+/// A listener that closes is no failure like others: told to end, the process lives on.
+#[tokio::test]
+async fn a_port_that_served_alone_and_is_refused_is_closed_for_good() {
+    let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let listener = bind().await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ports = json!({"hostNetwork": true, "containers": [{"name": "a", "ports": [{"containerPort": port}]}]});
+    let probe = json!({"tcpSocket": {"port": port}});
+    let probes = json!({"containers": [{"name": "a", "livenessProbe": probe}]});
+    let mut listener = Some(listener);
+    for spec in [ports, probes] {
+        let bound = match listener.take() {
+            Some(first) => first,
+            None => tokio::net::TcpListener::bind(("127.0.0.1", port))
+                .await
+                .unwrap(),
+        };
+        let mut asking = asking(Duration::ZERO);
+        let alone = |alone, id| Target {
+            alone,
+            ..target(&spec, &[("a", id)])
+        };
+        // Who answers beside a copy may be the copy: what is refused later says nothing.
+        asking.target(alone(false, "a1"));
+        asking.passes().await;
+        drop(bound);
+        asking.fails("refused").await;
+        asking.target(alone(true, "a1"));
+        asking.fails("refused").await;
+        let bound = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .unwrap();
+        asking.passes().await;
+        drop(bound);
+        reaches(&mut asking.probes, "closed", |probes| {
+            probes.get(&reference()) == Some(&Probe::Closed("a1".to_owned()))
+        })
+        .await;
+        // Another container of it starts: nothing is known of that.
+        asking.target(alone(true, "a2"));
+        asking.fails("refused").await;
+    }
 }
