@@ -137,18 +137,6 @@ impl FetchError {
         }
     }
 
-    /// The kernel of that address refused the connection: nobody listens there.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        match self {
-            Self::Connect { source, .. } => causes(source)
-                .into_iter()
-                .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-                .any(|error| error.kind() == ErrorKind::ConnectionRefused),
-            _ => false,
-        }
-    }
-
     /// The HTTP status of an answer that says no.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

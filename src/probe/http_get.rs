@@ -12,7 +12,6 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::HTTPGetAction;
 
-use super::Failure;
 use crate::fetch::error::FetchError;
 use crate::fetch::{self, tls};
 
@@ -25,7 +24,7 @@ pub(super) async fn ask(
     host: &str,
     port: u16,
     deadline: Duration,
-) -> Result<(), Failure> {
+) -> Result<(), String> {
     let named = action.host.as_deref().filter(|host| !host.is_empty());
     let mut url = url(action, named.unwrap_or(host), port)?;
     let headers = headers(action)?;
@@ -38,16 +37,16 @@ pub(super) async fn ask(
         *request.headers_mut() = headers.clone();
         let response = match fetch::open(&client, request, deadline).await {
             Ok(response) => response,
-            Err(error) => return Err(failure(&error)),
+            Err(error) => return Err(text(&error)),
         };
         let (head, body) = response.into_parts();
         match fetch::collect(body, BODY_LIMIT, &url).await {
             Ok(_) | Err(FetchError::TooLarge { .. }) => {}
-            Err(error) => return Err(failure(&error)),
+            Err(error) => return Err(text(&error)),
         }
         let status = head.status.as_u16();
         if !(200..400).contains(&status) {
-            return Err(format!("{} answers {status}", fetch::error::shown(&url)).into());
+            return Err(format!("{} answers {status}", fetch::error::shown(&url)));
         }
         match redirect(&url, status, &head.headers) {
             Some(next) => url = next,
@@ -57,15 +56,11 @@ pub(super) async fn ask(
     Err(format!(
         "{} redirects more than {REDIRECTS} times",
         fetch::error::shown(&url)
-    )
-    .into())
+    ))
 }
 
-fn failure(error: &FetchError) -> Failure {
-    Failure {
-        text: crate::core::reading::Unseen::from(error).detail,
-        closed: error.is_refused(),
-    }
+fn text(error: &FetchError) -> String {
+    crate::core::reading::Unseen::from(error).detail
 }
 
 fn url(action: &HTTPGetAction, host: &str, port: u16) -> Result<Uri, String> {

@@ -6,23 +6,26 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Probe as ProbeSpec};
 use tokio::time::Instant;
 
-use super::{Failure, Target};
+use super::{Door, Target};
 use crate::core::observed::Probe;
 
 /// Failures in a row that count, where a probe does not say. Source: core/v1 defaults.
 const FAILURE_THRESHOLD: i32 = 3;
-/// Refused connections in a row after which a port counts as closed.
-const REFUSALS: u32 = 2;
+/// Looks in a row that find nobody on a port, after which it counts as closed.
+const LOOKS: u32 = 2;
 
 /// The answers of one pod.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     containers: BTreeMap<String, Standpoint>,
     /// Whether a declared port accepts, for pods without probes.
-    port: Option<Result<(), Failure>>,
-    port_door: Door,
+    port: Option<Result<(), String>>,
     /// What it says on a port that its copy shares.
     shared: Option<Result<(), String>>,
+    /// It listened on its door while no copy stood beside it.
+    listened: bool,
+    /// Looks in a row at which nobody did.
+    silent_looks: u32,
 }
 
 /// The answers of one container (one containerd id).
@@ -33,33 +36,6 @@ struct Standpoint {
     passed: bool,
     failures: i32,
     last: String,
-    door: Door,
-}
-
-/// Whether somebody listens where it is asked.
-#[derive(Debug, Default)]
-struct Door {
-    /// It passed while no copy stood beside it.
-    served: bool,
-    /// Connections refused in a row.
-    refused: u32,
-}
-
-impl Door {
-    fn hear(&mut self, said: &Result<(), Failure>, alone: bool) {
-        match said {
-            Ok(()) => {
-                self.served |= alone;
-                self.refused = 0;
-            }
-            Err(failure) if failure.closed => self.refused = self.refused.saturating_add(1),
-            Err(_) => self.refused = 0,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.served && self.refused >= REFUSALS
-    }
 }
 
 /// One answer, with the container it is about.
@@ -72,12 +48,19 @@ pub(super) enum Answer {
         /// The containerd id that was asked.
         id: String,
         /// What it said.
-        said: Result<(), Failure>,
+        said: Result<(), String>,
     },
     /// Of the declared ports.
-    Port(Result<(), Failure>),
+    Port(Result<(), String>),
     /// Of a port that its copy shares.
     Shared(Result<(), String>),
+    /// Of who listens.
+    Door {
+        /// Where.
+        door: Door,
+        /// Somebody does.
+        listens: bool,
+    },
 }
 
 /// The probe of a container that tells whether it serves: readiness, else liveness, else startup.
@@ -137,30 +120,35 @@ impl Standing {
                     passed: false,
                     failures: 0,
                     last: "not asked yet".to_owned(),
-                    door: Door::default(),
                 }
             });
         }
         if new {
             self.port = None;
-            self.port_door = Door::default();
             self.shared = None;
+            self.listened = false;
+            self.silent_looks = 0;
         }
         new
     }
 
-    /// Takes an answer in; one about a container that is gone does not count. `alone`: no copy stood
-    /// beside the pod when it was asked.
-    pub(super) fn hear(&mut self, target: &Target, answer: Answer, alone: bool) {
-        let alone = alone && target.alone;
+    /// Takes an answer in; one about a container that is gone does not count.
+    pub(super) fn hear(&mut self, target: &Target, answer: Answer) {
         let (name, id, said) = match answer {
             Answer::Port(said) => {
-                self.port_door.hear(&said, alone);
                 self.port = Some(said);
                 return;
             }
             Answer::Shared(said) => {
                 self.shared = target.shared.is_some().then_some(said);
+                return;
+            }
+            Answer::Door { door, listens } => {
+                // What was seen while a copy stood beside it may have been the copy.
+                if target.door.as_ref() == Some(&door) {
+                    self.listened |= listens;
+                    self.silent_looks = if listens { 0 } else { self.silent_looks + 1 };
+                }
                 return;
             }
             Answer::Probe { name, id, said } => (name, id, said),
@@ -174,16 +162,15 @@ impl Standing {
         let Some(seen) = self.containers.get_mut(&name).filter(|seen| seen.id == id) else {
             return;
         };
-        seen.door.hear(&said, alone);
         match said {
             Ok(()) => {
                 seen.passed = true;
                 seen.failures = 0;
             }
-            Err(failure) => {
+            Err(text) => {
                 seen.failures = seen.failures.saturating_add(1);
                 seen.passed &= seen.failures < threshold;
-                seen.last = failure.text;
+                seen.last = text;
             }
         }
     }
@@ -195,18 +182,18 @@ impl Standing {
             .any(|seen| seen.passed && seen.failures > 0)
     }
 
-    /// The container that has closed its port. Of a pod without probes, the only one: of several,
-    /// nobody knows whose port it is.
+    /// The door to look at: until it was seen open, and while a change is expected.
+    pub(super) fn wants_door(&self, target: &Target) -> Option<Door> {
+        let wanted = target.eager || !self.listened;
+        target.door.clone().filter(|_| wanted)
+    }
+
+    /// The container that runs on and has closed its door.
     fn closed(&self, target: &Target) -> Option<String> {
-        if !target.alone {
-            return None;
-        }
-        let mut seen = self.containers.values();
-        let closed = match seen.next() {
-            Some(only) if seen.next().is_none() && self.port_door.is_closed() => Some(only),
-            _ => self.containers.values().find(|seen| seen.door.is_closed()),
-        };
-        closed.map(|seen| seen.id.clone())
+        let door = target.door.as_ref()?;
+        let closed = self.listened && self.silent_looks >= LOOKS;
+        let seen = self.containers.get(&door.container);
+        seen.filter(|_| closed).map(|seen| seen.id.clone())
     }
 
     /// What all this says at `now`, and when time alone may change it.
@@ -257,7 +244,7 @@ impl Standing {
         match &self.port {
             _ if ports(target).is_empty() => (Probe::Passing, None),
             Some(Ok(())) => (Probe::Passing, None),
-            Some(Err(failure)) => failing(failure.text.clone()),
+            Some(Err(text)) => failing(text.clone()),
             None => failing("no probes; its ports are not asked yet".to_owned()),
         }
     }

@@ -56,25 +56,17 @@ pub struct Target {
     pub running: BTreeMap<String, String>,
     /// Something is expected to change: ask at the short period.
     pub eager: bool,
-    /// No copy stands beside it: whoever listens on its port is the pod itself.
-    pub alone: bool,
+    /// Where it alone may listen now: no copy stands beside it.
+    pub door: Option<Door>,
 }
 
-/// Why a probe does not pass.
+/// The port that a container of a pod listens on, on the host's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Failure {
-    text: String,
-    /// The kernel refused the connection: nobody listens.
-    closed: bool,
-}
-
-impl From<String> for Failure {
-    fn from(text: String) -> Self {
-        Self {
-            text,
-            closed: false,
-        }
-    }
+pub struct Door {
+    /// The container's name.
+    pub container: String,
+    /// The port.
+    pub port: u16,
 }
 
 /// Starts asking the probes of the targets, those that are `eager` each `period`, others rarely. A
@@ -105,24 +97,11 @@ pub async fn ask(
     container_id: &str,
     ours: bool,
 ) -> Result<(), String> {
-    let said = question(container, probe, host, exec, container_id, ours).await;
-    said.map_err(|failure| failure.text)
-}
-
-async fn question(
-    container: &Container,
-    probe: &ProbeSpec,
-    host: &str,
-    exec: &mpsc::Sender<ExecRequest>,
-    container_id: &str,
-    ours: bool,
-) -> Result<(), Failure> {
     let deadline = deadline(probe);
-    let asking = async {
+    let question = async {
         if let Some(action) = &probe.exec {
             let command = action.command.clone().unwrap_or_default();
-            let said = exec::ask(exec, container_id, ours, command, deadline).await;
-            return Ok(said?);
+            return exec::ask(exec, container_id, ours, command, deadline).await;
         }
         if let Some(action) = &probe.http_get {
             let port = port(container, &action.port)?;
@@ -134,9 +113,9 @@ async fn question(
             return tcp::ask(named.unwrap_or(host), port).await;
         }
         if let Some(action) = &probe.grpc {
-            return Ok(grpc::ask(action, host).await?);
+            return grpc::ask(action, host).await;
         }
-        Err(Failure::from("the probe names nothing to ask".to_owned()))
+        Err("the probe names nothing to ask".to_owned())
     };
     // The one who runs a command keeps the deadline; a little more time for his answer.
     let patience = if probe.exec.is_some() {
@@ -144,9 +123,9 @@ async fn question(
     } else {
         deadline
     };
-    match tokio::time::timeout(patience, asking).await {
+    match tokio::time::timeout(patience, question).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", deadline.as_secs()).into()),
+        Err(_) => Err(format!("no answer within {} s", deadline.as_secs())),
     }
 }
 

@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::judge::{Answer, Standing, containers, ports, probe_of};
-use super::{ExecRequest, Failure, Target, question, shared, tcp};
+use super::{Door, ExecRequest, Target, ask, shared, tcp};
 use crate::core::id::PodRef;
 use crate::core::observed::Probe;
+use crate::steering;
 
 /// A pod that passes and of which no change is expected is asked this often.
 const RARELY: Duration = Duration::from_secs(10);
@@ -39,8 +40,7 @@ struct Entry {
     again: bool,
 }
 
-/// The answers, and whether no copy stood beside the pod when it was asked.
-type Flight = BoxFuture<'static, (PodRef, bool, Vec<Answer>)>;
+type Flight = BoxFuture<'static, (PodRef, Vec<Answer>)>;
 
 /// Asks for ever.
 pub(super) async fn run(
@@ -63,10 +63,10 @@ pub(super) async fn run(
                 let now = targets.borrow_and_update().clone();
                 adopt(&mut entries, &now, Instant::now());
             }
-            Some((pod, alone, answers)) = flights.next() => {
+            Some((pod, answers)) = flights.next() => {
                 if let Some(entry) = entries.get_mut(&pod) {
                     for answer in answers {
-                        entry.standing.hear(&entry.target, answer, alone);
+                        entry.standing.hear(&entry.target, answer);
                     }
                     entry.asked = false;
                     entry.due = if std::mem::take(&mut entry.again) {
@@ -81,7 +81,9 @@ pub(super) async fn run(
                 for (pod, entry) in &mut entries {
                     if !entry.asked && entry.due <= now {
                         entry.asked = true;
-                        flights.push(inquire(pod.clone(), entry.target.clone(), exec.clone()).boxed());
+                        let door = entry.standing.wants_door(&entry.target);
+                        let flight = inquire(pod.clone(), entry.target.clone(), door, exec.clone());
+                        flights.push(flight.boxed());
                     }
                 }
                 continue;
@@ -136,17 +138,17 @@ impl Pace {
 async fn inquire(
     pod: PodRef,
     target: Target,
+    door: Option<Door>,
     exec: mpsc::Sender<ExecRequest>,
-) -> (PodRef, bool, Vec<Answer>) {
-    let alone = target.alone;
+) -> (PodRef, Vec<Answer>) {
     if let Some(shared) = target.shared {
-        return (pod, alone, vec![Answer::Shared(shared::ask(shared).await)]);
+        return (pod, vec![Answer::Shared(shared::ask(shared).await)]);
     }
     let probes = containers(&target).iter().filter_map(|container| {
         let probe = probe_of(container)?;
         let id = target.running.get(&container.name)?;
         Some(async {
-            let said = question(container, probe, &target.host, &exec, id, target.ours).await;
+            let said = ask(container, probe, &target.host, &exec, id, target.ours).await;
             Answer::Probe {
                 name: container.name.clone(),
                 id: id.clone(),
@@ -154,18 +156,20 @@ async fn inquire(
             }
         })
     });
-    let (mut answers, port) = tokio::join!(join_all(probes), any_port(&target));
+    let (mut answers, port, door) =
+        tokio::join!(join_all(probes), any_port(&target), look_at(door));
     answers.extend(port.map(Answer::Port));
-    (pod, alone, answers)
+    answers.extend(door);
+    (pod, answers)
 }
 
 /// Whether one of the declared ports accepts; `None` where there is none to ask.
-async fn any_port(target: &Target) -> Option<Result<(), Failure>> {
+async fn any_port(target: &Target) -> Option<Result<(), String>> {
     let mut last = None;
     for port in ports(target) {
         let said = match timeout(PORT_DEADLINE, tcp::ask(&target.host, port)).await {
             Ok(said) => said,
-            Err(_) => Err(format!("TCP {}:{port}: no answer", target.host).into()),
+            Err(_) => Err(format!("TCP {}:{port}: no answer", target.host)),
         };
         if said.is_ok() {
             return Some(said);
@@ -173,6 +177,15 @@ async fn any_port(target: &Target) -> Option<Result<(), Failure>> {
         last = Some(said);
     }
     last
+}
+
+/// By the kernel's list: a connection that says nothing would be a line in the API server's log.
+async fn look_at(door: Option<Door>) -> Option<Answer> {
+    let door = door?;
+    let port = door.port;
+    let looked = tokio::task::spawn_blocking(move || steering::is_listened_on(port)).await;
+    let listens = looked.ok()?.ok()?;
+    Some(Answer::Door { door, listens })
 }
 
 fn publish(

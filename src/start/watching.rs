@@ -261,7 +261,7 @@ impl Sources {
                         shared,
                         running: BTreeMap::new(),
                         eager: true,
-                        alone: false,
+                        door: None,
                     });
                 target.running.extend(running);
             }

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use rekindle::core::id::PodRef;
 use rekindle::core::observed::Probe;
-use rekindle::probe::{ExecRequest, Target, ask, spawn};
+use rekindle::probe::{Door, ExecRequest, Target, ask, spawn};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -230,7 +230,7 @@ fn target(spec: &Value, running: &[(&str, &str)]) -> Target {
         shared: None,
         running: running.collect(),
         eager: true,
-        alone: false,
+        door: None,
     }
 }
 
@@ -337,46 +337,46 @@ async fn without_probes_it_must_have_settled_and_a_declared_port_accept() {
     asking.passes().await;
 }
 
-/// A listener that closes is no failure like others: told to end, the process lives on.
+/// Told to end, an API server closes its port and lives on; no probe need tell.
 #[tokio::test]
-async fn a_port_that_served_alone_and_is_refused_is_closed_for_good() {
-    let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
-    let listener = bind().await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let ports = json!({"hostNetwork": true, "containers": [{"name": "a", "ports": [{"containerPort": port}]}]});
-    let probe = json!({"tcpSocket": {"port": port}});
-    let probes = json!({"containers": [{"name": "a", "livenessProbe": probe}]});
-    let mut listener = Some(listener);
-    for spec in [ports, probes] {
-        let bound = match listener.take() {
-            Some(first) => first,
-            None => tokio::net::TcpListener::bind(("127.0.0.1", port))
-                .await
-                .unwrap(),
-        };
-        let mut asking = asking(Duration::ZERO);
-        let alone = |alone, id| Target {
-            alone,
-            ..target(&spec, &[("a", id)])
-        };
-        // Who answers beside a copy may be the copy: what is refused later says nothing.
-        asking.target(alone(false, "a1"));
-        asking.passes().await;
-        drop(bound);
-        asking.fails("refused").await;
-        asking.target(alone(true, "a1"));
-        asking.fails("refused").await;
-        let bound = tokio::net::TcpListener::bind(("127.0.0.1", port))
-            .await
-            .unwrap();
-        asking.passes().await;
-        drop(bound);
-        reaches(&mut asking.probes, "closed", |probes| {
-            probes.get(&reference()) == Some(&Probe::Closed("a1".to_owned()))
-        })
-        .await;
-        // Another container of it starts: nothing is known of that.
-        asking.target(alone(true, "a2"));
-        asking.fails("refused").await;
-    }
+async fn a_door_that_was_open_and_is_not_any_more_is_closed_for_good() {
+    let bind = |port| tokio::net::TcpListener::bind(("127.0.0.1", port));
+    let first = bind(0).await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let spec = json!({"hostNetwork": true, "containers": [{"name": "a"}]});
+    let door = Door {
+        container: "a".to_owned(),
+        port,
+    };
+    let with = |door: Option<&Door>, id| Target {
+        door: door.cloned(),
+        ..target(&spec, &[("a", id)])
+    };
+    let mut asking = asking(Duration::ZERO);
+    // Who listens beside a copy may be the copy.
+    asking.target(with(None, "a1"));
+    asking.passes().await;
+    drop(first);
+    asking.target(with(Some(&door), "a1"));
+    // Time for looks: what was never seen open is not closed.
+    let answered = tokio::time::timeout(Duration::from_millis(200), asking.probes.changed()).await;
+    assert!(answered.is_err(), "{:?}", asking.probes.borrow());
+    let again = bind(port).await.unwrap();
+    asking.target(Target {
+        eager: false,
+        ..with(Some(&door), "a1")
+    });
+    asking.passes().await;
+    asking.target(with(Some(&door), "a1"));
+    // It is looked at within some periods of 20 ms.
+    let answered = tokio::time::timeout(Duration::from_millis(200), asking.probes.changed()).await;
+    assert!(answered.is_err(), "{:?}", asking.probes.borrow());
+    drop(again);
+    reaches(&mut asking.probes, "closed", |probes| {
+        probes.get(&reference()) == Some(&Probe::Closed("a1".to_owned()))
+    })
+    .await;
+    // Another container of it starts: nothing is known of that one.
+    asking.target(with(Some(&door), "a2"));
+    asking.passes().await;
 }
