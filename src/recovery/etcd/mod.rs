@@ -19,6 +19,7 @@
 //! outlive it, as [`crate::backup::rehearse`] says.
 
 mod alarms;
+mod api_servers;
 mod emptied;
 mod error;
 mod fence;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use self::source::{known_members, look_at_source};
 use super::power::{self, blocking};
-use super::{Asked, Error, Record, Say, alarms_cleared, fence, home, swap, verify};
+use super::{Asked, Error, Record, Say, alarms_cleared, api_servers, fence, home, swap, verify};
 use crate::backup::Progress;
 use crate::backup::rehearse::Quarantine;
 use crate::config::Settings;
@@ -101,7 +101,10 @@ async fn steps(
                 let place = it.place.clone();
                 blocking(move || swap::change(&place)).await?;
             }
-            Stage::Starting => power::start(settings, &it.home, &it.id).await?,
+            Stage::Starting => {
+                power::start(settings, &it.home, &it.id).await?;
+                api_servers::end(settings, say).await;
+            }
             Stage::Verifying => seen = Some(check(settings, &it, &mut notices).await?),
             Stage::Done => {}
         }

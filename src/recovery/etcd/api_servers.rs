@@ -1,0 +1,50 @@
+//! This node's API servers begin anew with a restored etcd.
+//!
+//! One whose etcd was away answers nothing, and its clients wait: a kubelet does so in the loop that
+//! would start etcd's static pod, 10 s for each try to delete the mirror pod of the one that was
+//! stopped, and the API server itself finds the new etcd up to half a minute late. Ended, it refuses
+//! connections at once; the kubelet starts etcd and it again, within a second of each other.
+//! The makers of Kubernetes advise to start API servers again after a restore.
+//!
+//! Source: kubelet 1.20 `pkg/kubelet/kubelet_pods.go`, `HandlePodCleanups`, calls
+//! `DeleteOrphanedMirrorPods` from `syncLoop`; kubernetes.io "Operating etcd clusters".
+
+use std::time::Duration;
+
+use super::Say;
+use crate::config::Settings;
+use crate::containerd::Containerd;
+use crate::core::observed::TaskState;
+use crate::core::recovery::part::Part;
+use crate::daemon::sources::containerd_config;
+
+/// Ends those that the kubelet runs here. What cannot be ended is only said: it costs time.
+pub(super) async fn end(settings: &Settings, say: Say<'_>) {
+    let containerd = Containerd::new(containerd_config(settings));
+    let seen = match containerd.view().await {
+        Ok(seen) => seen,
+        Err(error) => return not_ended(&error, say),
+    };
+    let namespace = settings.containerd.kubelet_namespace.as_str();
+    for sandbox in &seen.sandboxes {
+        let api_servers = sandbox.containers.iter().filter(|container| {
+            Part::of_name(&container.name) == Some(Part::ApiServer)
+                && container.task == TaskState::Running
+        });
+        for container in api_servers {
+            // It cannot finish anything: there was no etcd.
+            match containerd
+                .end_task(namespace, &container.id, Duration::ZERO)
+                .await
+            {
+                Ok(()) => say(&format!("{} begins anew", sandbox.pod.name)),
+                Err(error) => not_ended(&error, say),
+            }
+        }
+    }
+}
+
+fn not_ended(error: &crate::containerd::Error, say: Say<'_>) {
+    let why = crate::store::chain(error);
+    say(&format!("an API server may take long to find etcd: {why}"));
+}
