@@ -1,13 +1,13 @@
-//! This node's API servers begin anew with a restored etcd.
+//! This node's API servers are out of the way while a restored etcd starts, and begin anew with it.
 //!
-//! One whose etcd was away answers nothing, and its clients wait: a kubelet does so in the loop that
-//! would start etcd's static pod, 10 s for each try to delete the mirror pod of the one that was
-//! stopped, and the API server itself finds the new etcd up to half a minute late. Ended, it refuses
-//! connections at once; the kubelet starts etcd and it again, within a second of each other.
-//! The makers of Kubernetes advise to start API servers again after a restore.
+//! One that has no etcd accepts connections and answers nothing, and its clients wait: a kubelet does
+//! so in the loop and in the worker that would start etcd's static pod, 10 to 20 s for each try to
+//! delete or make its mirror pod; and it finds the new etcd up to half a minute late. Ended, it
+//! refuses connections, and the kubelet starts it again once it has begun with etcd. The makers of
+//! Kubernetes advise to start API servers again after a restore.
 //!
-//! Source: kubelet 1.20 `pkg/kubelet/kubelet_pods.go`, `HandlePodCleanups`, calls
-//! `DeleteOrphanedMirrorPods` from `syncLoop`; kubernetes.io "Operating etcd clusters".
+//! Source: kubelet 1.20 `pkg/kubelet/kubelet_pods.go`, `HandlePodCleanups`, called by `syncLoop`;
+//! `pkg/kubelet/kubelet.go`, `syncPod`; kubernetes.io, "Operating etcd clusters".
 
 use std::time::Duration;
 

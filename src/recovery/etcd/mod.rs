@@ -28,6 +28,7 @@ mod members;
 mod power;
 mod replace;
 mod restore;
+mod starting;
 mod swap;
 mod verify;
 

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use self::source::{known_members, look_at_source};
 use super::power::{self, blocking};
-use super::{Asked, Error, Record, Say, alarms_cleared, api_servers, fence, home, swap, verify};
+use super::{
+    Asked, Error, Record, Say, alarms_cleared, api_servers, fence, home, starting, swap, verify,
+};
 use crate::backup::Progress;
 use crate::backup::rehearse::Quarantine;
 use crate::config::Settings;
@@ -102,8 +104,9 @@ async fn steps(
                 blocking(move || swap::change(&place)).await?;
             }
             Stage::Starting => {
-                power::start(settings, &it.home, &it.id).await?;
                 api_servers::end(settings, say).await;
+                power::start(settings, &it.home, &it.id).await?;
+                starting::see_started(settings, &it.home, &it.id, say).await?;
             }
             Stage::Verifying => seen = Some(check(settings, &it, &mut notices).await?),
             Stage::Done => {}
