@@ -27,18 +27,26 @@ pub(super) async fn end(settings: &Settings, say: Say<'_>) {
     };
     let namespace = settings.containerd.kubelet_namespace.as_str();
     for sandbox in &seen.sandboxes {
-        let api_servers = sandbox.containers.iter().filter(|container| {
-            Part::of_name(&container.name) == Some(Part::ApiServer)
-                && container.task == TaskState::Running
-        });
-        for container in api_servers {
-            // It cannot finish anything: there was no etcd.
-            match containerd
-                .end_task(namespace, &container.id, Duration::ZERO)
-                .await
-            {
-                Ok(()) => say(&format!("{} begins anew", sandbox.pod.name)),
-                Err(error) => not_ended(&error, say),
+        let containers = sandbox.containers.iter();
+        for container in containers.filter(|it| Part::of_name(&it.name) == Some(Part::ApiServer)) {
+            let begins_anew = match container.task {
+                TaskState::Running => {
+                    // It cannot finish anything: there was no etcd.
+                    let ended = containerd.end_task(namespace, &container.id, Duration::ZERO);
+                    if let Err(error) = ended.await {
+                        not_ended(&error, say);
+                        continue;
+                    }
+                    true
+                }
+                TaskState::Exited(_) => false,
+                TaskState::None | TaskState::Created | TaskState::Paused => continue,
+            };
+            // An end that the kubelet sees is counted, and the next start waits for 10 s and more.
+            if let Err(error) = containerd.forget_ended(&container.id).await {
+                not_ended(&error, say);
+            } else if begins_anew {
+                say(&format!("{} begins anew", sandbox.pod.name));
             }
         }
     }
