@@ -1,10 +1,13 @@
-//! This node's API servers are out of the way while a restored etcd starts, and begin anew with it.
+//! This node's API servers begin anew with a restored etcd.
 //!
 //! One that has no etcd accepts connections and answers nothing, and its clients wait: a kubelet does
 //! so in the loop and in the worker that would start etcd's static pod, 10 to 20 s for each try to
 //! delete or make its mirror pod; and it finds the new etcd up to half a minute late. Ended, it
-//! refuses connections, and the kubelet starts it again once it has begun with etcd. The makers of
+//! refuses connections, and the kubelet starts it again a second after etcd. The makers of
 //! Kubernetes advise to start API servers again after a restore.
+//!
+//! Once only: one that comes and goes between two looks of the kubelet's is started again a minute
+//! later.
 //!
 //! Source: kubelet 1.20 `pkg/kubelet/kubelet_pods.go`, `HandlePodCleanups`, called by `syncLoop`;
 //! `pkg/kubelet/kubelet.go`, `syncPod`; kubernetes.io, "Operating etcd clusters".

@@ -104,6 +104,8 @@ async fn steps(
                 blocking(move || swap::change(&place)).await?;
             }
             Stage::Starting => {
+                starting::settle(&it.home).await;
+                // Not before: the kubelet starts them again within a second or two.
                 api_servers::end(settings, say).await;
                 power::start(settings, &it.home, &it.id).await?;
                 starting::see_started(settings, &it.home, &it.id, say).await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::power::{blocking, put_manifest, sandboxes_of, take_manifest};
-use super::{Error, LOOK, Say, api_servers};
+use super::{Error, LOOK, Say};
 use crate::config::Settings;
 use crate::containerd::Containerd;
 use crate::core::observed::Sandbox;
@@ -24,12 +24,21 @@ const PATIENCE: [Duration; 3] = [
     Duration::from_secs(4),
     Duration::from_secs(8),
 ];
+/// The kubelet looks at what containerd runs each second, and starts a pod by what it saw last.
+const RELIST: Duration = Duration::from_millis(1500);
 /// The kubelet hears of a change of its directory at once, and looks at what it means then.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// Waits for a sandbox of the pod, asks the kubelet anew where none comes, and keeps API servers from
-/// being in its way meanwhile. `id`: the recovery's, which keeps the manifest. A kubelet that does
-/// nothing is no error here: the member is waited for afterwards.
+/// Lets the kubelet see that the pod before is gone.
+pub(super) async fn settle(home: &Home) {
+    if matches!(home.runs, Runs::StaticPod { .. }) {
+        sleep(RELIST).await;
+    }
+}
+
+/// Waits for a sandbox of the pod, and asks the kubelet anew where none comes. `id`: the recovery's,
+/// which keeps the manifest. A kubelet that does nothing is no error here: the member is waited for
+/// afterwards.
 ///
 /// # Errors
 /// The manifest could not be put back.
@@ -62,7 +71,6 @@ pub(super) async fn see_started(
                     return Ok(());
                 }
             }
-            api_servers::end(settings, say).await;
             sleep(LOOK).await;
         }
         // What is not seen is not absent.
