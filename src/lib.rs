@@ -134,9 +134,10 @@
 //! lets no unknown confirm one; [`core::recovery::plan`] orders the ways back by what they lose;
 //! [`core::recovery::course`] takes one step after another until all is well, nothing is left, or
 //! somebody ends it. What is done to etcd is an operation like `start` ([`recovery::etcd`]), so the
-//! loop holds back meanwhile; it can be taken back up to the change of directories. A temporary
-//! control plane is `recover` and `start`, called. Good copies of static manifests are kept by
-//! [`recovery::guard`]; what a recovery leaves to read, by [`recovery::report`].
+//! loop holds back meanwhile; it can be taken back up to the change of directories. The node's API
+//! servers are ended when etcd is started again: one that has no etcd holds the kubelet up. A
+//! temporary control plane is `recover` and `start`, called. Good copies of static manifests are
+//! kept by [`recovery::guard`]; what a recovery leaves to read, by [`recovery::report`].
 //!
 //! ## Invariants
 //!
