@@ -102,7 +102,7 @@ objects() { # MASTER
     mkdir -p "$dir"
     cp -r "$NODES_DIR/pki/$1" "$dir/tls"
     printf '%s\n' LAB_ETCD=pod LAB_CONTROL_PLANE=self-hosted "LAB_ADDRESS=$(address "$1")" LAB_HOST_DIRECTORY=/var/lib/lab/control-plane \
-        "LAB_ETCD_SERVERS=$(IFS=,; echo "${servers[*]}")" "LAB_REPLICAS=${#MASTERS[@]}" >"$dir/env.sh"
+        "LAB_ETCD_SERVERS=$(IFS=,; echo "${servers[*]}")" "LAB_REPLICAS=${#MASTERS[@]}" "LAB_SLOW=$LAB_SLOW" >"$dir/env.sh"
     "$LAB_SCRIPTS/manifests" "$dir" "$LAB_IMAGE_TAG"
 }
 
