@@ -62,15 +62,17 @@ import_images() {
     done
 }
 
+early() { [[ "$2" != master ]] || provision "$1" rekindle early; } # NODE ROLE
+
 prepare() { # NODE ROLE "MASTER..."
-    equip "$@" && provision "$1" hosts && provision "$1" containerd && import_images "$1"
+    equip "$@" && provision "$1" hosts && early "$1" "$2" && provision "$1" containerd && import_images "$1"
 }
 
 # The same for a master of a new cluster, with its kubelet and its member of etcd. The kubelet takes its seconds to start
 # while the images come in.
 make_master() { # NODE
-    equip "$1" master "${MASTERS[*]}" && provision "$1" hosts && provision "$1" containerd && provision "$1" kubelet &&
-        import_images "$1" && provision "$1" etcd form
+    equip "$1" master "${MASTERS[*]}" && provision "$1" hosts && early "$1" master && provision "$1" containerd &&
+        provision "$1" kubelet && import_images "$1" && provision "$1" etcd form
 }
 
 step() { say "$* ($((SECONDS - BEGIN)) s)"; }
