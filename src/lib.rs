@@ -72,6 +72,11 @@
 //! (`core/sharing.rs`, [`steering`], `c09_on_a_shared_port_the_copy_serves_until_the_parent_does`).
 //! `start` does the same with its temporary API server (`core/start/beside.rs`).
 //!
+//! An API server that is told to end closes its port at once and lives on, for as long as its
+//! clients' watches and its grace period. Where no API server answers, its checkpoint does not wait
+//! for that end (`core/closed.rs`,
+//! `the_checkpoint_of_an_api_server_that_has_closed_its_port_need_not_wait_for_its_end`).
+//!
 //! Masters that know each other's names let go of API servers one after another, each by the rank
 //! of its own name (`core/policy.rs`, `handover_spread`): no agreement, and over after a bounded time.
 //!

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::action::Action;
+use super::closed;
 use super::copies::{Copies, engine_of};
 use super::explain;
 use super::handover;
@@ -192,6 +193,7 @@ impl Turn {
             revisions?.get_key_value(revision)
         };
         let facts = facts_of(checkpoint);
+        closed::follow(id, checkpoint, observed, policy);
         let view = View::of(id, checkpoint, observed, facts.map(|(_, facts)| facts));
         let learned = learn::learn(
             id,
@@ -253,7 +255,7 @@ impl Turn {
                 .as_ref()
                 .map(|candidate| candidate.revision.clone()),
             parents: checkpoint.parents.clone(),
-            parent_state: view.parent.map_or("unknown", Running::word).to_owned(),
+            parent_state: view.parent_word().to_owned(),
             handover_failures: checkpoint.handover.failures,
             engine_refusal: refusal,
         }
@@ -276,7 +278,10 @@ fn want_probes(
     let Reading::Known(runtime) = &observed.runtime else {
         return;
     };
-    let waits = checkpoint.phase != Phase::Inactive || checkpoint.candidate.is_some();
+    // An API server that falls silent has most likely been told to end.
+    let silent =
+        observed.apiserver.known().is_none() && step.policy.handover_first.contains(step.id);
+    let waits = checkpoint.phase != Phase::Inactive || checkpoint.candidate.is_some() || silent;
     for sandbox in runtime.sandboxes.iter().filter(|sandbox| sandbox.running) {
         let ours = view
             .copies
@@ -284,7 +289,10 @@ fn want_probes(
             .flatten()
             .any(|copy| copy.id == sandbox.id);
         let parent = checkpoint.parents.contains(&sandbox.pod);
-        if ours || (parent && !sharing::answers_for(checkpoint, step)) {
+        let asks_parent = parent
+            && !sharing::answers_for(checkpoint, step)
+            && !closed::has_closed(checkpoint, sandbox);
+        if ours || asks_parent {
             let eager = waits || view.parent == Some(Running::Starting);
             probe.insert(sandbox.pod.clone(), eager);
         }

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod backup;
 pub mod cleanup;
+mod closed;
 mod copies;
 pub mod decide;
 pub mod doctor;

@@ -209,6 +209,9 @@ pub enum Probe {
     Passing,
     /// Not yet, or not any more: the reason.
     Failing(String),
+    /// This container (containerd's id) served, with no copy beside it, and now nobody listens on
+    /// its port although it runs.
+    Closed(String),
 }
 
 /// Whether an image could be started without a registry.

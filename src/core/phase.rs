@@ -175,13 +175,14 @@ fn inactive(
                 let left = wait.saturating_sub(step.now.since(since)).as_secs_f64();
                 return format!(
                     "the parent is {}; activated in {left:.0} s: {reason}",
-                    parent.word()
+                    step.view.parent_word()
                 );
             }
             if let Some((other, until)) = step.goes_first
                 && !step.passed(until, Duration::ZERO)
             {
-                return format!("the parent is {}; {other} goes first", parent.word());
+                let word = step.view.parent_word();
+                return format!("the parent is {word}; {other} goes first");
             }
             checkpoint.activations += 1;
             checkpoint.phase = Phase::Activating {
@@ -204,6 +205,10 @@ fn waiting_time(checkpoint: &Checkpoint, step: &Step<'_>) -> Result<(Duration, S
         ApiOpinion::Silent if !checkpoint.seen_running => Ok((
             Duration::ZERO,
             "no parent since boot and no API server answers".to_owned(),
+        )),
+        ApiOpinion::Silent if step.view.closed => Ok((
+            policy.activation_delay,
+            "the parent has closed its port and no API server answers".to_owned(),
         )),
         ApiOpinion::Silent => Ok((
             policy.activation_delay,

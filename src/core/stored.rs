@@ -48,6 +48,9 @@ pub struct Checkpoint {
     pub held_since: Option<Moment>,
     /// Failed hand-overs, for the back-off.
     pub handover: HandoverBackoff,
+    /// Containers of the parents that run on, but have closed their port ([`super::closed`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
     /// Counts activations: part of the manifest, so that each has its own static pod uid.
     pub activations: u64,
 }

@@ -60,7 +60,9 @@ pub(crate) struct View<'a> {
     pub(crate) listed: Vec<&'a PodSeen>,
     /// The parent in containerd; `None` while containerd is silent.
     pub(crate) parent: Option<Running>,
-    /// Containers of the parents whose task runs.
+    /// A parent runs on that has closed its port.
+    pub(crate) closed: bool,
+    /// Containers of the parents whose task runs and may still serve.
     pub(crate) parent_tasks: Vec<&'a ContainerSeen>,
     /// Our static pod in containerd; `None` while containerd is silent.
     pub(crate) copy: Option<Running>,
@@ -71,6 +73,15 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The parent in words.
+    pub(crate) fn parent_word(&self) -> &'static str {
+        match self.parent {
+            None => "unknown",
+            Some(Running::Waiting) if self.closed => "ending",
+            Some(parent) => parent.word(),
+        }
+    }
+
     pub(crate) fn of(
         id: &CheckpointId,
         checkpoint: &Checkpoint,
@@ -90,7 +101,9 @@ impl<'a> View<'a> {
             sandboxes.map(|all| {
                 all.iter()
                     .filter(|sandbox| belongs(sandbox))
-                    .map(|sandbox| running(sandbox, containers, &observed.probes))
+                    .map(|sandbox| {
+                        running(sandbox, containers, &observed.probes, &checkpoint.closed)
+                    })
                     .max()
                     .unwrap_or(Running::Absent)
             })
@@ -104,6 +117,7 @@ impl<'a> View<'a> {
             .filter(|sandbox| is_parent(sandbox))
             .flat_map(|sandbox| &sandbox.containers)
             .filter(|container| matches!(container.task, TaskState::Running | TaskState::Paused))
+            .filter(|container| !checkpoint.closed.contains(&container.id))
             .collect();
         let copy = best(&is_copy);
         let copies = sandboxes.map(|all| {
@@ -115,6 +129,7 @@ impl<'a> View<'a> {
             api: opinion(&listed, observed),
             listed,
             parent,
+            closed: !checkpoint.closed.is_empty(),
             parent_tasks,
             copy,
             copies,
@@ -154,13 +169,22 @@ fn opinion(listed: &[&PodSeen], observed: &Observed) -> ApiOpinion {
     }
 }
 
-/// What a sandbox does; `containers` are those that its pod is to have, where that is known.
+/// It does not answer, and that is no refusal.
+pub(crate) fn api_is_silent(observed: &Observed) -> bool {
+    observed.apiserver.known().is_none() && opinion(&[], observed) == ApiOpinion::Silent
+}
+
+/// What a sandbox does; `containers` are those that its pod is to have, where that is known, and
+/// `closed` ids of those that will not serve again.
 pub(crate) fn running(
     sandbox: &Sandbox,
     containers: Option<&[String]>,
     probes: &BTreeMap<PodRef, Probe>,
+    closed: &[String],
 ) -> Running {
-    let alive = |container: &&ContainerSeen| container.task.has_process();
+    let alive = |container: &&ContainerSeen| {
+        container.task.has_process() && !closed.contains(&container.id)
+    };
     if !sandbox.has_task() {
         return Running::Absent;
     }
@@ -185,6 +209,6 @@ pub(crate) fn running(
     }
     match probes.get(&sandbox.pod) {
         Some(Probe::Passing) => Running::Serving,
-        Some(Probe::Failing(_)) | None => Running::Starting,
+        Some(Probe::Failing(_) | Probe::Closed(_)) | None => Running::Starting,
     }
 }

@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::render::Renderings;
 use crate::core::id::{CheckpointId, PodRef, RevisionId};
+use crate::core::manifest::facts::serving_port;
 use crate::core::manifest::finish::label_value;
 use crate::core::observed::{RuntimeView, Sandbox, TaskState};
-use crate::core::stored::Stored;
-use crate::probe::Target;
+use crate::core::stored::{Phase, Stored};
+use crate::probe::{Door, Target};
 use crate::steering::{SharedPort, Steering};
 
 /// The static pods of the good revisions, read once each: their probes stand for the parents'
@@ -51,6 +52,7 @@ pub(super) fn targets(
                 shared: shared(sandbox, stored, steering),
                 running,
                 eager: *eager,
+                door: door(sandbox, spec, stored),
             })
         })
         .collect()
@@ -64,6 +66,16 @@ fn shared(sandbox: &Sandbox, stored: &Stored, steering: &Steering) -> Option<Sha
     let mut checkpoints = stored.checkpoints.iter();
     let (id, _) = checkpoints.find(|(_, checkpoint)| checkpoint.parents.contains(&sandbox.pod))?;
     steering.shared(id)
+}
+
+/// The API server's own door, while its checkpoint is stopped and was verified to be.
+fn door(sandbox: &Sandbox, spec: &Pod, stored: &Stored) -> Option<Door> {
+    let mut checkpoints = stored.checkpoints.values();
+    let alone = checkpoints.any(|checkpoint| {
+        checkpoint.phase == Phase::Inactive && checkpoint.parents.contains(&sandbox.pod)
+    });
+    let (container, port) = serving_port(spec).filter(|_| alone)?;
+    Some(Door { container, port })
 }
 
 fn spec_of<'a>(sandbox: &Sandbox, stored: &Stored, good: &'a GoodPods) -> Option<&'a Arc<Pod>> {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Probe as ProbeSpec};
 use tokio::time::Instant;
 
-use super::Target;
+use super::{Door, Target};
 use crate::core::observed::Probe;
 
 /// Failures in a row that count, where a probe does not say. Source: core/v1 defaults.
 const FAILURE_THRESHOLD: i32 = 3;
+/// Looks in a row that find nobody on a port, after which it counts as closed.
+const LOOKS: u32 = 2;
 
 /// The answers of one pod.
 #[derive(Debug, Default)]
@@ -20,6 +22,10 @@ pub(super) struct Standing {
     port: Option<Result<(), String>>,
     /// What it says on a port that its copy shares.
     shared: Option<Result<(), String>>,
+    /// It listened on its door while no copy stood beside it.
+    listened: bool,
+    /// Looks in a row at which nobody did.
+    silent_looks: u32,
 }
 
 /// The answers of one container (one containerd id).
@@ -48,6 +54,13 @@ pub(super) enum Answer {
     Port(Result<(), String>),
     /// Of a port that its copy shares.
     Shared(Result<(), String>),
+    /// Of who listens.
+    Door {
+        /// Where.
+        door: Door,
+        /// Somebody does.
+        listens: bool,
+    },
 }
 
 /// The probe of a container that tells whether it serves: readiness, else liveness, else startup.
@@ -113,6 +126,8 @@ impl Standing {
         if new {
             self.port = None;
             self.shared = None;
+            self.listened = false;
+            self.silent_looks = 0;
         }
         new
     }
@@ -126,6 +141,14 @@ impl Standing {
             }
             Answer::Shared(said) => {
                 self.shared = target.shared.is_some().then_some(said);
+                return;
+            }
+            Answer::Door { door, listens } => {
+                // What was seen while a copy stood beside it may have been the copy.
+                if target.door.as_ref() == Some(&door) {
+                    self.listened |= listens;
+                    self.silent_looks = if listens { 0 } else { self.silent_looks + 1 };
+                }
                 return;
             }
             Answer::Probe { name, id, said } => (name, id, said),
@@ -159,6 +182,20 @@ impl Standing {
             .any(|seen| seen.passed && seen.failures > 0)
     }
 
+    /// The door to look at: until it was seen open, and while a change is expected.
+    pub(super) fn wants_door(&self, target: &Target) -> Option<Door> {
+        let wanted = target.eager || !self.listened;
+        target.door.clone().filter(|_| wanted)
+    }
+
+    /// The container that runs on and has closed its door.
+    fn closed(&self, target: &Target) -> Option<String> {
+        let door = target.door.as_ref()?;
+        let closed = self.listened && self.silent_looks >= LOOKS;
+        let seen = self.containers.get(&door.container);
+        seen.filter(|_| closed).map(|seen| seen.id.clone())
+    }
+
     /// What all this says at `now`, and when time alone may change it.
     pub(super) fn verdict(
         &self,
@@ -167,6 +204,9 @@ impl Standing {
         settle: Duration,
     ) -> (Probe, Option<Instant>) {
         let failing = |text: String| (Probe::Failing(text), None);
+        if let Some(id) = self.closed(target) {
+            return (Probe::Closed(id), None);
+        }
         let all = containers(target);
         if all.is_empty() {
             return failing("the pod has no containers".to_owned());

@@ -56,6 +56,17 @@ pub struct Target {
     pub running: BTreeMap<String, String>,
     /// Something is expected to change: ask at the short period.
     pub eager: bool,
+    /// Where it alone may listen now: no copy stands beside it.
+    pub door: Option<Door>,
+}
+
+/// The port that a container of a pod listens on, on the host's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// The container's name.
+    pub container: String,
+    /// The port.
+    pub port: u16,
 }
 
 /// Starts asking the probes of the targets, those that are `eager` each `period`, others rarely. A

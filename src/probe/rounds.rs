@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::judge::{Answer, Standing, containers, ports, probe_of};
-use super::{ExecRequest, Target, ask, shared, tcp};
+use super::{Door, ExecRequest, Target, ask, shared, tcp};
 use crate::core::id::PodRef;
 use crate::core::observed::Probe;
+use crate::steering;
 
 /// A pod that passes and of which no change is expected is asked this often.
 const RARELY: Duration = Duration::from_secs(10);
@@ -80,7 +81,9 @@ pub(super) async fn run(
                 for (pod, entry) in &mut entries {
                     if !entry.asked && entry.due <= now {
                         entry.asked = true;
-                        flights.push(inquire(pod.clone(), entry.target.clone(), exec.clone()).boxed());
+                        let door = entry.standing.wants_door(&entry.target);
+                        let flight = inquire(pod.clone(), entry.target.clone(), door, exec.clone());
+                        flights.push(flight.boxed());
                     }
                 }
                 continue;
@@ -135,6 +138,7 @@ impl Pace {
 async fn inquire(
     pod: PodRef,
     target: Target,
+    door: Option<Door>,
     exec: mpsc::Sender<ExecRequest>,
 ) -> (PodRef, Vec<Answer>) {
     if let Some(shared) = target.shared {
@@ -152,8 +156,10 @@ async fn inquire(
             }
         })
     });
-    let (mut answers, port) = tokio::join!(join_all(probes), any_port(&target));
+    let (mut answers, port, door) =
+        tokio::join!(join_all(probes), any_port(&target), look_at(door));
     answers.extend(port.map(Answer::Port));
+    answers.extend(door);
     (pod, answers)
 }
 
@@ -171,6 +177,15 @@ async fn any_port(target: &Target) -> Option<Result<(), String>> {
         last = Some(said);
     }
     last
+}
+
+/// By the kernel's list: a connection that says nothing would be a line in the API server's log.
+async fn look_at(door: Option<Door>) -> Option<Answer> {
+    let door = door?;
+    let port = door.port;
+    let looked = tokio::task::spawn_blocking(move || steering::is_listened_on(port)).await;
+    let listens = looked.ok()?.ok()?;
+    Some(Answer::Door { door, listens })
 }
 
 fn publish(

@@ -261,6 +261,7 @@ impl Sources {
                         shared,
                         running: BTreeMap::new(),
                         eager: true,
+                        door: None,
                     });
                 target.running.extend(running);
             }

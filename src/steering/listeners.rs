@@ -21,6 +21,22 @@ pub(super) fn listeners(port: u16) -> io::Result<Vec<Listener>> {
     Ok(parse(&fs::read_to_string("/proc/net/tcp6")?, port))
 }
 
+/// Whether anybody listens on this port, on whatever address of this network namespace.
+pub(super) fn anybody(port: u16) -> io::Result<bool> {
+    // Without IPv6 there is no such list.
+    let six = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let four = fs::read_to_string("/proc/net/tcp")?;
+    Ok(any(&six, port) || any(&four, port))
+}
+
+fn any(listed: &str, port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    listed.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        fields.nth(1).is_some_and(|field| field.ends_with(&local)) && fields.nth(1) == Some(LISTENS)
+    })
+}
+
 /// Whether there is an `::1` to connect to and from.
 pub(super) fn has_loopback() -> bool {
     let listed = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();

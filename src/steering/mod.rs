@@ -53,6 +53,14 @@ pub struct SharedPort {
     copy: u64,
 }
 
+/// Whether anybody listens on this port, on whatever address of the daemon's network.
+///
+/// # Errors
+/// The kernel's list cannot be read.
+pub fn is_listened_on(port: u16) -> io::Result<bool> {
+    listeners::anybody(port)
+}
+
 impl Steering {
     /// What is steered now, for a decision.
     #[must_use]

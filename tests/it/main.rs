@@ -44,6 +44,7 @@ mod cleanup_plan;
 mod cleanup_quarantine;
 mod cli;
 mod cli_disk;
+mod closed_ports;
 mod config;
 mod config_backup;
 mod daemon;

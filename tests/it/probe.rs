@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use rekindle::core::id::PodRef;
 use rekindle::core::observed::Probe;
-use rekindle::probe::{ExecRequest, Target, ask, spawn};
+use rekindle::probe::{Door, ExecRequest, Target, ask, spawn};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -230,6 +230,7 @@ fn target(spec: &Value, running: &[(&str, &str)]) -> Target {
         shared: None,
         running: running.collect(),
         eager: true,
+        door: None,
     }
 }
 
@@ -333,5 +334,49 @@ async fn without_probes_it_must_have_settled_and_a_declared_port_accept() {
     let spec = json!({"containers": [{"name": "a", "ports": [{"containerPort": 1}]}]});
     asking.target(target(&spec, &[("a", "a2")]));
     asking.fails("not up for").await;
+    asking.passes().await;
+}
+
+/// Told to end, an API server closes its port and lives on; no probe need tell.
+#[tokio::test]
+async fn a_door_that_was_open_and_is_not_any_more_is_closed_for_good() {
+    let bind = |port| tokio::net::TcpListener::bind(("127.0.0.1", port));
+    let first = bind(0).await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let spec = json!({"hostNetwork": true, "containers": [{"name": "a"}]});
+    let door = Door {
+        container: "a".to_owned(),
+        port,
+    };
+    let with = |door: Option<&Door>, id| Target {
+        door: door.cloned(),
+        ..target(&spec, &[("a", id)])
+    };
+    let mut asking = asking(Duration::ZERO);
+    // Who listens beside a copy may be the copy.
+    asking.target(with(None, "a1"));
+    asking.passes().await;
+    drop(first);
+    asking.target(with(Some(&door), "a1"));
+    // Time for looks: what was never seen open is not closed.
+    let answered = tokio::time::timeout(Duration::from_millis(200), asking.probes.changed()).await;
+    assert!(answered.is_err(), "{:?}", asking.probes.borrow());
+    let again = bind(port).await.unwrap();
+    asking.target(Target {
+        eager: false,
+        ..with(Some(&door), "a1")
+    });
+    asking.passes().await;
+    asking.target(with(Some(&door), "a1"));
+    // It is looked at within some periods of 20 ms.
+    let answered = tokio::time::timeout(Duration::from_millis(200), asking.probes.changed()).await;
+    assert!(answered.is_err(), "{:?}", asking.probes.borrow());
+    drop(again);
+    reaches(&mut asking.probes, "closed", |probes| {
+        probes.get(&reference()) == Some(&Probe::Closed("a1".to_owned()))
+    })
+    .await;
+    // Another container of it starts: nothing is known of that one.
+    asking.target(with(Some(&door), "a2"));
     asking.passes().await;
 }

@@ -315,6 +315,7 @@ fn a_proven_lease_is_cleared_at_once_and_only_that_one() {
             wall: after(at),
             nodes: None,
             proven: &proven,
+            etcd_lived: false,
         };
         stale(leases, &election)
     };
@@ -356,4 +357,41 @@ fn a_proven_lease_is_cleared_at_once_and_only_that_one() {
     assert!(!superseded(&done, &done));
     let other = "lease kube-scheduler-2 is held by host1_5c1d, who has not renewed it";
     assert!(!superseded(&finding(other, why()), &done));
+}
+
+/// etcd lives, and the controllers were deleted: their ends are proof until others start.
+#[test]
+fn what_has_ended_under_a_living_etcd_leads_no_more_until_another_starts() {
+    let mut node = Node::new();
+    let covers = |node: &Node| {
+        node.leaders
+            .ended("Host1", true)
+            .covers(LEASE, "host1_5c1d")
+    };
+    assert!(!covers(&node), "it runs");
+    node.schedulers(&[("kube-scheduler-0", ended())]);
+    node.look(3, Stage::Untouched);
+    assert!(covers(&node), "{:?}", node.leaders);
+    assert!(!node.covers("host1_5c1d"), "no etcd was restored");
+    let others = node.leaders.ended("Host1", false);
+    assert_eq!(others, Proven::default(), "another master may have one");
+    let proven = node.leaders.ended("Host1", true);
+    let look = |held: Lease| {
+        let election = Election {
+            node: "node1",
+            lost_at: after(0),
+            restored_at: after(14_000),
+            wall: after(3_600_000),
+            nodes: None,
+            proven: &proven,
+            etcd_lived: true,
+        };
+        stale(&[held], &election)
+    };
+    assert!(look(lease(LEASE, "host1_5c1d", -1000))[0].act.is_ok());
+    // A holder elsewhere whose clock is behind renews it all the time.
+    assert!(look(lease(LEASE, "host2_5c1d", -1000))[0].act.is_err());
+    node.schedulers(&[("kube-scheduler-1", Run::Running)]);
+    node.look(4, Stage::Untouched);
+    assert!(!covers(&node), "that one may lead");
 }

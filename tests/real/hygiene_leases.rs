@@ -26,6 +26,7 @@ async fn a_lease_is_released_once_its_holder_has_given_up_and_whoever_leads_keep
         node: NODE.to_owned(),
         lost_at: lost,
         restored_at: lost + SignedDuration::from_secs(1),
+        etcd_lived: false,
     };
     let nothing = Proven::default();
     let early = release(&stage.asker, &known, &nothing).await.unwrap();

@@ -39,18 +39,40 @@ pub fn facts(static_pod: &Pod) -> RevisionFacts {
 ///
 /// Source: kube-apiserver 1.20 and later, flags `--permit-port-sharing` and `--secure-port`.
 fn shared_port(container: &Container) -> Option<u16> {
-    let words = [&container.command, &container.args];
-    let mut port = SECURE_PORT;
     let mut shares = false;
-    for word in words.into_iter().flatten().flatten() {
+    for word in words(container) {
         match word.split_once('=') {
             None => shares |= word == PERMIT,
             Some((PERMIT, value)) => shares = value == "true",
-            Some(("--secure-port", value)) => port = value.parse().unwrap_or(0),
             Some(_) => {}
         }
     }
-    (shares && port != 0).then_some(port)
+    secure_port(container).filter(|_| shares)
+}
+
+/// The container of a pod on the host's network that is kube-apiserver by the name of its program,
+/// and the port that it serves on.
+#[must_use]
+pub fn serving_port(pod: &Pod) -> Option<(String, u16)> {
+    let spec = pod.spec.as_ref()?;
+    let named = |container: &&Container| {
+        let program = words(container).next();
+        program.is_some_and(|it| it.rsplit('/').next() == Some("kube-apiserver"))
+    };
+    let container = spec.containers.iter().find(named)?;
+    let port = secure_port(container).filter(|_| spec.host_network == Some(true))?;
+    Some((container.name.clone(), port))
+}
+
+fn secure_port(container: &Container) -> Option<u16> {
+    let given = words(container).filter_map(|word| word.strip_prefix("--secure-port="));
+    let port = given.last().map_or(Ok(SECURE_PORT), str::parse);
+    port.ok().filter(|port| *port != 0)
+}
+
+fn words(container: &Container) -> impl Iterator<Item = &str> {
+    let words = [&container.command, &container.args];
+    words.into_iter().flatten().flatten().map(String::as_str)
 }
 
 /// Every reason why our own engine does not run this pod.
@@ -155,6 +177,33 @@ mod tests {
             args: owned(args),
             ..Container::default()
         })
+    }
+
+    #[test]
+    fn the_port_of_an_api_server_is_known_by_its_command() {
+        let pod = |host_network: bool, command: &[&str]| Pod {
+            spec: Some(PodSpec {
+                host_network: Some(host_network),
+                containers: vec![
+                    Container::default(),
+                    Container {
+                        name: "a".to_owned(),
+                        command: Some(command.iter().map(ToString::to_string).collect()),
+                        ..Container::default()
+                    },
+                ],
+                ..PodSpec::default()
+            }),
+            ..Pod::default()
+        };
+        let found = |port| Some(("a".to_owned(), port));
+        let server = "/usr/local/bin/kube-apiserver";
+        assert_eq!(serving_port(&pod(true, &[server])), found(6443));
+        let other = pod(true, &[server, "--secure-port=443"]);
+        assert_eq!(serving_port(&other), found(443));
+        assert_eq!(serving_port(&pod(false, &[server])), None);
+        assert_eq!(serving_port(&pod(true, &["kube-scheduler"])), None);
+        assert_eq!(serving_port(&pod(true, &[server, "--secure-port=0"])), None);
     }
 
     #[test]

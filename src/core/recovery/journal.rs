@@ -122,6 +122,20 @@ pub struct Beginning<'a> {
     pub boot_id: &'a str,
 }
 
+/// Why the ways before this one were not taken, a sentence each.
+fn passed_over(plan: &Plan, rung: Rung) -> impl Iterator<Item = String> {
+    let before = plan.rungs.iter().take_while(move |way| way.rung != rung);
+    before.map(|way| {
+        let reasons: Vec<&str> = way
+            .blockers
+            .iter()
+            .chain(&way.asks)
+            .map(String::as_str)
+            .collect();
+        format!("not by {}: {}", way.rung, reasons.join("; "))
+    })
+}
+
 impl Journal {
     /// A recovery that begins.
     #[must_use]
@@ -137,6 +151,7 @@ impl Journal {
                 way.rung, way.loses, way.takes_seconds
             )];
             lines.extend(way.with.iter().cloned());
+            lines.extend(passed_over(from.plan, from.rung));
             lines
         });
         Self {

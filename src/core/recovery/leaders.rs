@@ -109,7 +109,17 @@ impl Leaders {
     /// the only master.
     #[must_use]
     pub fn proven(&self, host: &str, alone: bool) -> Proven {
-        if !alone || !self.settled {
+        if !self.settled {
+            return Proven::default();
+        }
+        self.ended(host, alone)
+    }
+
+    /// The same where etcd has served all the time: whoever starts may lead at once, so this holds
+    /// only until then.
+    #[must_use]
+    pub fn ended(&self, host: &str, alone: bool) -> Proven {
+        if !alone {
             return Proven::default();
         }
         let ended = self.of.iter().filter(|(_, tenants)| {

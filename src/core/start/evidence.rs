@@ -77,6 +77,9 @@ pub fn evidence(
         said = Some(match (serves, observed.probes.get(&sandbox.pod)) {
             (Some(_), _) => format!("{} runs and does not serve yet", sandbox.pod.name),
             (None, Some(Probe::Failing(why))) => format!("{} runs: {why}", sandbox.pod.name),
+            (None, Some(Probe::Closed(_))) => {
+                format!("{} runs, but has closed its port", sandbox.pod.name)
+            }
             (None, _) => format!("{} runs, not asked yet", sandbox.pod.name),
         });
     }

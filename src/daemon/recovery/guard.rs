@@ -291,6 +291,7 @@ fn targets(done: &GuardTurn, seen: &GuardSeen, address: &str) -> Vec<Target> {
                 .map(|container| (container.name.clone(), container.id.clone()))
                 .collect(),
             eager: true,
+            door: None,
         })
     };
     done.probe.iter().filter_map(target).collect()

@@ -1,5 +1,5 @@
-//! Leases of leader election, looked at from when etcd was restored until the recovery ends: a
-//! holder that cannot be proven to have given up at first can be a moment later, and an API server
+//! Leases of leader election, looked at from when etcd was restored, or controllers were found lost,
+//! until the recovery ends: a holder that cannot be proven to have given up at first can be a moment later, and an API server
 //! that has just begun to serve does not answer everything yet. Its successor waits meanwhile.
 //!
 //! Beside the acts, which never wait for it. That it began is on the disk before it looks; what it
@@ -17,6 +17,7 @@ use crate::core::recovery::evidence::Evidence;
 use crate::core::recovery::hygiene::leases::superseded;
 use crate::core::recovery::journal::{Act, Journal};
 use crate::core::recovery::leaders::{Leaders, Proven, Stage};
+use crate::core::recovery::loss::Loss;
 use crate::core::recovery::policy::Hygiene;
 use crate::core::recovery::record::Finding;
 use crate::daemon::clock;
@@ -48,16 +49,23 @@ impl Task {
     /// `held`: nothing may be done.
     pub(super) async fn release_leases(&mut self, evidence: &Evidence, held: bool) {
         let stage = stage(self.journal.as_ref());
+        let etcd_lived = stage == Stage::Untouched && lost_controllers(self.journal.as_ref());
         self.leases.leaders.look(evidence, stage);
         let policy = &self.settings.recovery.policy;
-        if stage != Stage::Restored || held || !policy.hygiene.contains(&Hygiene::Leases) {
+        let wanted = stage == Stage::Restored || etcd_lived;
+        if !wanted || held || !policy.hygiene.contains(&Hygiene::Leases) {
             self.leases.watch = None;
             return;
         }
         let alone = policy.other_masters.is_empty();
-        let proven = self.leases.leaders.proven(&Host::read().name, alone);
+        let (leaders, host) = (&self.leases.leaders, Host::read().name);
+        let proven = if etcd_lived {
+            leaders.ended(&host, alone)
+        } else {
+            leaders.proven(&host, alone)
+        };
         if self.leases.watch.is_none() {
-            self.watch_leases(proven).await;
+            self.watch_leases(proven, etcd_lived).await;
             return;
         }
         let (Some(watch), Some(journal)) = (&mut self.leases.watch, &mut self.journal) else {
@@ -86,11 +94,15 @@ impl Task {
         }
     }
 
-    async fn watch_leases(&mut self, proven: Proven) {
+    async fn watch_leases(&mut self, proven: Proven, etcd_lived: bool) {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        let Some(restored_at) = journal.restored_at() else {
+        let Some(restored_at) = (if etcd_lived {
+            Some(journal.record.entered_at)
+        } else {
+            journal.restored_at()
+        }) else {
             return;
         };
         let line = "leases of leader election are looked at until their holders have given up";
@@ -99,6 +111,7 @@ impl Task {
             node: self.settings.node.name.clone(),
             lost_at: journal.record.suspected_at,
             restored_at,
+            etcd_lived,
         };
         if !self.record().await {
             return;
@@ -137,6 +150,12 @@ async fn look(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// It is about controllers, whose leases nobody renews any more.
+fn lost_controllers(journal: Option<&Journal>) -> bool {
+    let lost = |loss: &Loss| matches!(loss, Loss::Schedulers | Loss::ControllerManagers);
+    journal.is_some_and(|journal| journal.record.losses.iter().any(lost))
 }
 
 /// How far etcd is restored.

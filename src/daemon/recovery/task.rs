@@ -185,7 +185,16 @@ impl Task {
         };
         let restraint = self.restraint(&evidence);
         self.static_pods(&mut found, &assessment, &restraint, self.asked().is_some());
-        let plan = self.plan_for(&assessment, &found, &restraint);
+        let mut plan = self.plan_for(&assessment, &found, &restraint);
+        // What a recovery begins with is looked at now: a moment ago something else may have stood
+        // in a way's way.
+        let begins = self.journal.is_none() && plan.as_ref().is_some_and(|it| it.chosen.is_some());
+        if begins && self.resources.as_ref().is_some_and(|(_, at)| *at != now) {
+            found = self.gather(&evidence).await;
+            self.resources = Some((found.clone(), now));
+            self.static_pods(&mut found, &assessment, &restraint, self.asked().is_some());
+            plan = self.plan_for(&assessment, &found, &restraint);
+        }
         self.release_leases(&evidence, !restraint.held.is_empty())
             .await;
         if self.current.is_some() {

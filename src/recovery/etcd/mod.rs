@@ -19,6 +19,7 @@
 //! outlive it, as [`crate::backup::rehearse`] says.
 
 mod alarms;
+mod api_servers;
 mod emptied;
 mod error;
 mod fence;
@@ -27,6 +28,7 @@ mod members;
 mod power;
 mod replace;
 mod restore;
+mod starting;
 mod swap;
 mod verify;
 

@@ -153,7 +153,7 @@ pub(super) fn place(settings: &Settings, id: &str) -> Result<Dir, Error> {
 }
 
 /// Keeps a copy of the manifest, then takes it out of the directory. Blocks.
-fn take_manifest(settings: &Settings, file: &str, id: &str) -> Result<(), Error> {
+pub(super) fn take_manifest(settings: &Settings, file: &str, id: &str) -> Result<(), Error> {
     let dir = Dir::open(&settings.paths.manifest_dir)?;
     let kept = place(settings, id)?;
     let (bytes, stat) = match dir.read(file, LIMIT) {
@@ -245,7 +245,7 @@ pub(super) fn write_manifest(
 }
 
 /// Every sandbox that containerd lists of the static pod, running or not.
-async fn sandboxes_of(
+pub(super) async fn sandboxes_of(
     containerd: &Containerd,
     settings: &Settings,
     namespace: &str,

@@ -85,6 +85,8 @@ pub struct Restored {
     pub lost_at: Timestamp,
     /// When it served again.
     pub restored_at: Timestamp,
+    /// It was never away: controllers were lost, and both times are of that.
+    pub etcd_lived: bool,
 }
 
 /// What one look at the leases of leader election came to.
@@ -109,6 +111,7 @@ pub async fn release(asker: &Asker, known: &Restored, proven: &Proven) -> Result
         wall: clock::wall(),
         nodes: None,
         proven,
+        etcd_lived: known.etcd_lived,
     };
     let mut released = Released::default();
     for planned in stale(&leases, &election) {

@@ -24,17 +24,21 @@ repair_api_server() {
     api GET "$DAEMONSET" | template '' RollingUpdate >"$LAB_DIR/repaired.json"
     api PATCH "$DAEMONSET" "$LAB_DIR/repaired.json" >/dev/null
 }
-# That a client waited in vain is no sign of it on a busy machine: what served has ended, says containerd. Then GONE_AT.
-api_server_has_ended() {
-    local id ids
-    ids=$(running_containers '.')
-    # etcd's runs all the time: without it, containerd did not answer.
-    [[ -n "$ids" && -n "$SERVED" ]] || return 1
-    for id in $SERVED; do [[ $'\n'"$ids"$'\n' != *$'\n'"$id"$'\n'* ]] || return 1; done
+# Nobody listens on its port any more: then GONE_AT. That a client waited in vain is no sign of it on a busy machine, and what
+# served may live on for its grace period without a port.
+api_server_has_gone() {
+    local listening
+    listening=$(nsenter --net="$LAB_NETNS" ss -Htln "sport = :${LAB_API_URL##*:}") || return 1
+    [[ -z "$listening" ]] || return 1
     GONE_AT=$(now_ms)
 }
-# When another one first answered.
-served_again() { first_ok "$GONE_AT"; }
+served_before_runs() {
+    local ids
+    ids=$(running_containers '.')
+    grep -qxF "$SERVED" <<<"$ids"
+}
+# When another one first answered: what was under way at the end has had its second.
+served_again() { first_ok $((GONE_AT + 1000)); }
 
 # --- scheduler and controller manager: deleted, objects and all -------------------------------------------------------
 

@@ -144,7 +144,7 @@ impl PodFile {
 
     /// Whether all its containers run in `sandbox` and its probes pass.
     pub(super) fn serves(&self, sandbox: &Sandbox, probes: &BTreeMap<PodRef, Probe>) -> bool {
-        view::running(sandbox, Some(&self.containers), probes) == Running::Serving
+        view::running(sandbox, Some(&self.containers), probes, &[]) == Running::Serving
     }
 }
 

@@ -40,6 +40,9 @@ pub struct Election<'a> {
     pub nodes: Option<&'a [Node]>,
     /// Whose containers here have ended.
     pub proven: &'a Proven,
+    /// etcd has served all the time, so nothing but that end proves anything: a holder whose clock
+    /// is behind renews its lease all the same.
+    pub etcd_lived: bool,
 }
 
 /// Of everything that was looked at once.
@@ -57,6 +60,7 @@ pub(super) fn leases(facts: &Facts) -> Vec<Planned> {
         wall: look.wall,
         nodes: look.nodes.known().map(Vec::as_slice),
         proven: &Proven::default(),
+        etcd_lived: false,
     };
     stale(leases, &election)
 }
@@ -96,12 +100,13 @@ fn one(lease: &Lease, by: &Election<'_>) -> Option<Planned> {
     } else if gone && node != by.node {
         format!("of {node}, which is no node any more")
     } else {
-        "who has not renewed it since before the restore".to_owned()
+        let since = if by.etcd_lived { "loss" } else { "restore" };
+        format!("who has not renewed it since before the {since}")
     };
     Some(Planned {
         kind: Hygiene::Leases,
         what: format!("lease {}{HELD}{holder}, {why}", lease.name),
-        act: if ended || by.wall >= given_up {
+        act: if ended || (by.wall >= given_up && !by.etcd_lived) {
             Ok(Act::ClearLease {
                 name: lease.name.clone(),
                 resource_version: lease.resource_version.clone(),
