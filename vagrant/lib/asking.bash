@@ -97,7 +97,7 @@ components_on() {
 }
 
 # rekindle_status NODE
-rekindle_status() { on "$1" timeout 10 rekindle status -o json 2>/dev/null; }
+rekindle_status() { on "$1" timeout $((10 * LAB_SLOW)) rekindle status -o json 2>/dev/null; }
 # says NODE FILTER   whether Rekindle's status has it so, by a jq filter
 says() { rekindle_status "$1" | jq -e "$2"; }
 # checkpoints_are NODE STATE   there are three, all in this state

@@ -53,24 +53,29 @@ provision() { # NODE SCRIPT ARG...
     on "$node" "/var/lib/lab/provision/$script" "$@"
 }
 
-# One after another: each pass unpacks a hundred megabytes.
+# One after another: each pass unpacks a hundred megabytes. On an emulated machine that takes minutes: not again where it
+# was done.
 import_images() {
-    local node=$1 images tar
+    local node=$1 images tar done=/var/lib/lab/images
     images=$("$LAB_SCRIPTS/images")
+    ! on "$node" grep -qxF "${images##*/}" "$done" 2>/dev/null || return 0
     for tar in "$images"/*.tar; do
-        on "$node" ctr -n k8s.io images import - <"$tar" >/dev/null
+        on "$node" ctr -n k8s.io images import - <"$tar" >/dev/null || return 1
     done
+    on "$node" sh -c "echo '${images##*/}' >$done"
 }
 
+early() { [[ "$2" != master ]] || provision "$1" rekindle early; } # NODE ROLE
+
 prepare() { # NODE ROLE "MASTER..."
-    equip "$@" && provision "$1" hosts && provision "$1" containerd && import_images "$1"
+    equip "$@" && provision "$1" hosts && early "$1" "$2" && provision "$1" containerd && import_images "$1"
 }
 
 # The same for a master of a new cluster, with its kubelet and its member of etcd. The kubelet takes its seconds to start
 # while the images come in.
 make_master() { # NODE
-    equip "$1" master "${MASTERS[*]}" && provision "$1" hosts && provision "$1" containerd && provision "$1" kubelet &&
-        import_images "$1" && provision "$1" etcd form
+    equip "$1" master "${MASTERS[*]}" && provision "$1" hosts && early "$1" master && provision "$1" containerd &&
+        provision "$1" kubelet && import_images "$1" && provision "$1" etcd form
 }
 
 step() { say "$* ($((SECONDS - BEGIN)) s)"; }
@@ -102,7 +107,7 @@ objects() { # MASTER
     mkdir -p "$dir"
     cp -r "$NODES_DIR/pki/$1" "$dir/tls"
     printf '%s\n' LAB_ETCD=pod LAB_CONTROL_PLANE=self-hosted "LAB_ADDRESS=$(address "$1")" LAB_HOST_DIRECTORY=/var/lib/lab/control-plane \
-        "LAB_ETCD_SERVERS=$(IFS=,; echo "${servers[*]}")" "LAB_REPLICAS=${#MASTERS[@]}" >"$dir/env.sh"
+        "LAB_ETCD_SERVERS=$(IFS=,; echo "${servers[*]}")" "LAB_REPLICAS=${#MASTERS[@]}" "LAB_SLOW=$LAB_SLOW" >"$dir/env.sh"
     "$LAB_SCRIPTS/manifests" "$dir" "$LAB_IMAGE_TAG"
 }
 

@@ -34,7 +34,8 @@ class Machine
 
   def control_plane? = setting("CONTROL_PLANE", "yes") != "no"
   def memory = number("MEMORY", 2048, least: 512)
-  def cpus = number("CPUS", 2)
+  # Emulated processors are threads of this machine's: more of them than it has itself wait for each other.
+  def cpus = number("CPUS", kvm? ? 2 : 1)
   def disk = setting("DISK", "").empty? ? nil : number("DISK", 20)
   def box_name = setting("BOX_NAME", "rekindle-master")
   def firmware = setting("FIRMWARE", "/usr/share/ovmf/OVMF.fd")
@@ -68,6 +69,12 @@ class Machine
   def key_credential
     public_key = File.read("#{private_key}.pub")
     "io.systemd.credential.binary:ssh.authorized_keys.root=#{Base64.strict_encode64(public_key)}"
+  end
+
+  # More for the kernel's command line, by the boot stub of systemd; nil where the processor is a real one. What is emulated
+  # needs no help against its neighbours' curiosity, and a repeated instruction costs there as much as a loop.
+  def kernel_options
+    kvm? ? nil : "io.systemd.stub.kernel-cmdline-extra=mitigations=off clearcpuid=rep_good nowatchdog"
   end
 
   private
