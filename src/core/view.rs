@@ -171,7 +171,7 @@ fn opinion(listed: &[&PodSeen], observed: &Observed) -> ApiOpinion {
 
 /// It does not answer, and that is no refusal.
 pub(crate) fn api_is_silent(observed: &Observed) -> bool {
-    observed.apiserver.known().is_none() && opinion(&[], observed) == ApiOpinion::Silent
+    opinion(&[], observed) == ApiOpinion::Silent
 }
 
 /// What a sandbox does; `containers` are those that its pod is to have, where that is known, and

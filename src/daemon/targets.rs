@@ -10,9 +10,9 @@ use crate::core::id::{CheckpointId, PodRef, RevisionId};
 use crate::core::manifest::facts::serving_port;
 use crate::core::manifest::finish::label_value;
 use crate::core::observed::{RuntimeView, Sandbox, TaskState};
-use crate::core::stored::{Phase, Stored};
+use crate::core::stored::{Checkpoint, Phase, Stored};
 use crate::probe::{Door, Target};
-use crate::steering::{SharedPort, Steering};
+use crate::steering::Steering;
 
 /// The static pods of the good revisions, read once each: their probes stand for the parents'
 /// too, while no source shows a parent's own spec.
@@ -44,37 +44,40 @@ pub(super) fn targets(
                 .filter(|container| container.task == TaskState::Running)
                 .map(|container| (container.name.clone(), container.id.clone()))
                 .collect();
+            let parent_of = parent_of(sandbox, stored);
             Some(Target {
                 pod: pod.clone(),
                 spec: Arc::clone(spec),
                 host: address(spec, node_address)?,
                 ours: false,
-                shared: shared(sandbox, stored, steering),
+                // While new connections are steered.
+                shared: parent_of.and_then(|(id, _)| steering.shared(id)),
                 running,
                 eager: *eager,
-                door: door(sandbox, spec, stored),
+                door: parent_of.and_then(|(_, checkpoint)| door(spec, checkpoint)),
             })
         })
         .collect()
 }
 
-/// The port that this parent shares with its copy, while new connections are steered.
-fn shared(sandbox: &Sandbox, stored: &Stored, steering: &Steering) -> Option<SharedPort> {
+/// The checkpoint of which this is a parent.
+fn parent_of<'a>(
+    sandbox: &Sandbox,
+    stored: &'a Stored,
+) -> Option<(&'a CheckpointId, &'a Checkpoint)> {
     if sandbox.checkpoint.is_some() {
         return None;
     }
     let mut checkpoints = stored.checkpoints.iter();
-    let (id, _) = checkpoints.find(|(_, checkpoint)| checkpoint.parents.contains(&sandbox.pod))?;
-    steering.shared(id)
+    checkpoints.find(|(_, checkpoint)| checkpoint.parents.contains(&sandbox.pod))
 }
 
 /// The API server's own door, while its checkpoint is stopped and was verified to be.
-fn door(sandbox: &Sandbox, spec: &Pod, stored: &Stored) -> Option<Door> {
-    let mut checkpoints = stored.checkpoints.values();
-    let alone = checkpoints.any(|checkpoint| {
-        checkpoint.phase == Phase::Inactive && checkpoint.parents.contains(&sandbox.pod)
-    });
-    let (container, port) = serving_port(spec).filter(|_| alone)?;
+fn door(spec: &Pod, checkpoint: &Checkpoint) -> Option<Door> {
+    if checkpoint.phase != Phase::Inactive {
+        return None;
+    }
+    let (container, port) = serving_port(spec)?;
     Some(Door { container, port })
 }
 

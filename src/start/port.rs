@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-/// Bytes of `/proc/net/tcp` that are read: some 60 000 connections.
-const LIMIT: u64 = 10 << 20;
+use crate::steering::sockets_on;
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +17,9 @@ pub struct Holder {
 /// may see. Blocking.
 #[must_use]
 pub fn holder(port: u16) -> Option<Holder> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .flat_map(|table| listening(Path::new(table), port))
+    let sockets: Vec<String> = sockets_on(port)
+        .unwrap_or_default()
+        .into_iter()
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if sockets.is_empty() {
@@ -50,28 +49,6 @@ pub fn holder(port: u16) -> Option<Holder> {
         }
     }
     None
-}
-
-/// Inodes of the sockets of `table` that listen on `port`.
-///
-/// Source: Linux `Documentation/networking/proc_net_tcp.rst`; state 0A is `TCP_LISTEN`.
-fn listening(table: &Path, port: u16) -> Vec<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    let read = std::fs::File::open(table).map(|file| file.take(LIMIT).read_to_string(&mut text));
-    if !matches!(read, Ok(Ok(_))) {
-        return Vec::new();
-    }
-    let wanted = format!("{port:04X}");
-    text.lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-            let port = local.rsplit_once(':')?.1;
-            (port == wanted && *state == "0A").then(|| (*inode).to_owned())
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Who listens on a port, by the kernel's own list.
 
-use std::{fs, io};
+use std::fs::{self, File};
+use std::io::{self, Read};
 
-/// A socket that listens on a port of every address, IPv4 and IPv6 alike.
+/// Bytes of a list that are read: some 60 000 connections.
+const LIMIT: u64 = 10 << 20;
+
+/// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listener {
     /// The user whose process made it.
@@ -18,23 +22,25 @@ const LOOPBACK: &str = "00000000000000000000000000000001";
 
 /// The sockets that listen on `[::]:port` in this network namespace, in the kernel's order.
 pub(super) fn listeners(port: u16) -> io::Result<Vec<Listener>> {
-    Ok(parse(&fs::read_to_string("/proc/net/tcp6")?, port))
+    Ok(parse(&read("/proc/net/tcp6")?, port))
 }
 
-/// Whether anybody listens on this port, on whatever address of this network namespace.
-pub(super) fn anybody(port: u16) -> io::Result<bool> {
+/// Those that listen on this port, on whatever address.
+pub(super) fn everywhere(port: u16) -> io::Result<Vec<Listener>> {
+    let suffix = format!(":{port:04X}");
     // Without IPv6 there is no such list.
-    let six = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    let four = fs::read_to_string("/proc/net/tcp")?;
-    Ok(any(&six, port) || any(&four, port))
+    let six = read("/proc/net/tcp6").unwrap_or_default();
+    let four = read("/proc/net/tcp")?;
+    let rows = four.lines().chain(six.lines());
+    let of_port = |local: &str| local.ends_with(&suffix);
+    Ok(rows.filter_map(|row| listener(row, of_port)).collect())
 }
 
-fn any(listed: &str, port: u16) -> bool {
-    let local = format!(":{port:04X}");
-    listed.lines().any(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        fields.nth(1).is_some_and(|field| field.ends_with(&local)) && fields.nth(1) == Some(LISTENS)
-    })
+/// Those that listen stand first in a list, so nothing of them is cut off.
+fn read(list: &str) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(list)?.take(LIMIT).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Whether there is an `::1` to connect to and from.
@@ -43,20 +49,25 @@ pub(super) fn has_loopback() -> bool {
     listed.lines().any(|line| line.starts_with(LOOPBACK))
 }
 
-/// Source: Linux `Documentation/networking/proc_net_tcp.rst`.
 fn parse(listed: &str, port: u16) -> Vec<Listener> {
     let local = format!("{:032}:{port:04X}", 0);
-    let listener = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        if fields.nth(1)? != local || fields.nth(1)? != LISTENS {
-            return None;
-        }
-        Some(Listener {
-            user: fields.nth(3)?.parse().ok()?,
-            inode: fields.nth(1)?.parse().ok()?,
-        })
-    };
-    listed.lines().filter_map(listener).collect()
+    let rows = listed.lines();
+    rows.filter_map(|row| listener(row, |it| it == local))
+        .collect()
+}
+
+/// The socket of a row, where it listens on such an address.
+///
+/// Source: Linux `Documentation/networking/proc_net_tcp.rst`.
+fn listener(row: &str, is_local: impl Fn(&str) -> bool) -> Option<Listener> {
+    let mut fields = row.split_ascii_whitespace();
+    if !is_local(fields.nth(1)?) || fields.nth(1)? != LISTENS {
+        return None;
+    }
+    Some(Listener {
+        user: fields.nth(3)?.parse().ok()?,
+        inode: fields.nth(1)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]

@@ -58,7 +58,17 @@ pub struct SharedPort {
 /// # Errors
 /// The kernel's list cannot be read.
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
-    listeners::anybody(port)
+    Ok(!listeners::everywhere(port)?.is_empty())
+}
+
+/// The numbers (inodes) of the sockets that listen on this port, on whatever address of the daemon's
+/// network. Blocking.
+///
+/// # Errors
+/// The kernel's list cannot be read.
+pub fn sockets_on(port: u16) -> io::Result<Vec<u64>> {
+    let all = listeners::everywhere(port)?;
+    Ok(all.into_iter().map(|listener| listener.inode).collect())
 }
 
 impl Steering {

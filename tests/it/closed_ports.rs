@@ -5,7 +5,7 @@ use rekindle::core::observed::{ApiView, Probe, TaskState};
 use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::report::State;
 
-use crate::world::{API, KCM, World, copy, parent_name, pod, silent};
+use crate::world::{API, KCM, World, parent_name, pod, seen, silent};
 
 /// The parent runs on, and the prober says that its port is closed.
 fn closes(world: &mut World, text: &str) {
@@ -15,15 +15,21 @@ fn closes(world: &mut World, text: &str) {
     world.observed.probes.insert(parent, said);
 }
 
+/// The API server does not answer in this way, and the parent of `text` has closed its port.
+fn closed(text: &str, kind: UnseenKind) -> World {
+    let mut world = World::learned(&[text]);
+    world.observed.apiserver = silent(kind);
+    closes(&mut world, text);
+    world
+}
+
 fn writes(action: &Action) -> bool {
     matches!(action, Action::WriteManifest { .. })
 }
 
 #[test]
 fn the_checkpoint_of_an_api_server_that_has_closed_its_port_need_not_wait_for_its_end() {
-    let mut world = World::learned(&[API]);
-    world.observed.apiserver = silent(UnseenKind::Unreachable);
-    closes(&mut world, API);
+    let mut world = closed(API, UnseenKind::Unreachable);
     world.turns(14);
     assert!(!world.did(writes), "the activation delay");
     let said = world.reason(API);
@@ -56,19 +62,16 @@ fn the_checkpoint_of_an_api_server_that_has_closed_its_port_need_not_wait_for_it
     world
         .api()
         .pods
-        .push(crate::world::seen(&pod("kube-apiserver-y"), Some(API)));
+        .push(seen(&pod("kube-apiserver-y"), Some(API)));
     world.turn();
     assert_eq!(world.state(API), State::HandingOver);
     let freezes = |action: &Action| matches!(action, Action::PauseParent { container, .. } if container != "container-kube-apiserver-y");
     assert!(!world.did(freezes), "what ends is left in peace");
-    let _copy = copy(API);
 }
 
 #[test]
 fn a_restart_of_the_daemon_remembers_who_has_closed_his_port() {
-    let mut world = World::learned(&[API]);
-    world.observed.apiserver = silent(UnseenKind::Unreachable);
-    closes(&mut world, API);
+    let mut world = closed(API, UnseenKind::Unreachable);
     world.turns(2);
     let text = serde_json::to_string(&world.stored).unwrap();
     world.stored = serde_json::from_str(&text).unwrap();
@@ -86,21 +89,15 @@ fn a_closed_port_alone_moves_nothing() {
     world.turns(60);
     assert!(!world.did(writes));
     // Two controllers at once would do harm.
-    let mut world = World::learned(&[KCM]);
-    world.observed.apiserver = silent(UnseenKind::Unreachable);
-    closes(&mut world, KCM);
+    let mut world = closed(KCM, UnseenKind::Unreachable);
     world.turns(60);
     assert!(!world.did(writes));
     // It refuses us, which no dead one does.
-    let mut world = World::learned(&[API]);
-    world.observed.apiserver = silent(UnseenKind::Denied);
-    closes(&mut world, API);
+    let mut world = closed(API, UnseenKind::Denied);
     world.turns(60);
     assert!(!world.did(writes));
     // Nobody knows whether it runs.
-    let mut world = World::learned(&[API]);
-    world.observed.apiserver = silent(UnseenKind::Unreachable);
-    closes(&mut world, API);
+    let mut world = closed(API, UnseenKind::Unreachable);
     world.observed.runtime = silent(UnseenKind::TimedOut);
     world.turns(60);
     assert!(!world.did(writes));

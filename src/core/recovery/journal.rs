@@ -126,12 +126,7 @@ pub struct Beginning<'a> {
 fn passed_over(plan: &Plan, rung: Rung) -> impl Iterator<Item = String> {
     let before = plan.rungs.iter().take_while(move |way| way.rung != rung);
     before.map(|way| {
-        let reasons: Vec<&str> = way
-            .blockers
-            .iter()
-            .chain(&way.asks)
-            .map(String::as_str)
-            .collect();
+        let reasons: Vec<&str> = way.against().collect();
         format!("not by {}: {}", way.rung, reasons.join("; "))
     })
 }

@@ -76,6 +76,11 @@ pub struct RungPlan {
 }
 
 impl RungPlan {
+    /// What speaks against taking it without asking, one sentence each.
+    pub(crate) fn against(&self) -> impl Iterator<Item = &str> {
+        self.blockers.iter().chain(&self.asks).map(String::as_str)
+    }
+
     /// Nothing stands in its way.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -146,7 +151,7 @@ pub fn plan(
     if plan.chosen.is_none() {
         plan.refusals = common;
         for way in &plan.rungs {
-            let reasons = way.blockers.iter().chain(&way.asks);
+            let reasons = way.against();
             plan.refusals
                 .extend(reasons.map(|reason| format!("{}: {reason}", way.rung)));
         }

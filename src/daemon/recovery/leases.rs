@@ -1,6 +1,7 @@
-//! Leases of leader election, looked at from when etcd was restored, or controllers were found lost,
-//! until the recovery ends: a holder that cannot be proven to have given up at first can be a moment later, and an API server
-//! that has just begun to serve does not answer everything yet. Its successor waits meanwhile.
+//! Leases of leader election, looked at from when etcd was restored, or controllers were found
+//! lost, until the recovery ends: a holder that cannot be proven to have given up at first can be a
+//! moment later, and an API server that has just begun to serve does not answer everything yet. Its
+//! successor waits meanwhile.
 //!
 //! Beside the acts, which never wait for it. That it began is on the disk before it looks; what it
 //! clears names the version of the lease that it saw, so doing it again is harmless.
@@ -98,11 +99,8 @@ impl Task {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        let Some(restored_at) = (if etcd_lived {
-            Some(journal.record.entered_at)
-        } else {
-            journal.restored_at()
-        }) else {
+        let since = etcd_lived.then_some(journal.record.entered_at);
+        let Some(restored_at) = since.or_else(|| journal.restored_at()) else {
             return;
         };
         let line = "leases of leader election are looked at until their holders have given up";

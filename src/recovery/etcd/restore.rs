@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use self::source::{known_members, look_at_source};
 use super::power::{self, blocking};
-use super::{
-    Asked, Error, Record, Say, alarms_cleared, api_servers, fence, home, starting, swap, verify,
-};
+use super::{Asked, Error, Record, Say, alarms_cleared, fence, home, starting, swap, verify};
 use crate::backup::Progress;
 use crate::backup::rehearse::Quarantine;
 use crate::config::Settings;
@@ -103,13 +101,7 @@ async fn steps(
                 let place = it.place.clone();
                 blocking(move || swap::change(&place)).await?;
             }
-            Stage::Starting => {
-                starting::settle(&it.home).await;
-                // Not before: the kubelet starts them again within a second or two.
-                api_servers::end(settings, say).await;
-                power::start(settings, &it.home, &it.id).await?;
-                starting::see_started(settings, &it.home, &it.id, say).await?;
-            }
+            Stage::Starting => starting::start(settings, &it.home, &it.id, say).await?,
             Stage::Verifying => seen = Some(check(settings, &it, &mut notices).await?),
             Stage::Done => {}
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::power::{blocking, put_manifest, sandboxes_of, take_manifest};
-use super::{Error, LOOK, Say};
+use super::power::{self, blocking, sandboxes_of, take_manifest};
+use super::{Error, LOOK, Say, api_servers};
 use crate::config::Settings;
 use crate::containerd::Containerd;
 use crate::core::observed::Sandbox;
@@ -29,25 +29,24 @@ const RELIST: Duration = Duration::from_millis(1500);
 /// The kubelet hears of a change of its directory at once, and looks at what it means then.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// Lets the kubelet see that the pod before is gone.
-pub(super) async fn settle(home: &Home) {
-    if matches!(home.runs, Runs::StaticPod { .. }) {
-        sleep(RELIST).await;
-    }
-}
-
-/// Waits for a sandbox of the pod, and asks the kubelet anew where none comes. `id`: the recovery's,
-/// which keeps the manifest. A kubelet that does nothing is no error here: the member is waited for
-/// afterwards.
+/// Starts the member, with the API servers out of its way. Of a static pod, waits for a sandbox, and
+/// asks the kubelet anew where none comes. `id`: the recovery's, which keeps the manifest. A kubelet
+/// that does nothing is no error here: the member is waited for afterwards.
 ///
 /// # Errors
-/// The manifest could not be put back.
-pub(super) async fn see_started(
+/// It could not be asked to start.
+pub(super) async fn start(
     settings: &Settings,
     home: &Home,
     id: &str,
     say: Say<'_>,
 ) -> Result<(), Error> {
+    if matches!(home.runs, Runs::StaticPod { .. }) {
+        sleep(RELIST).await;
+    }
+    // Not before: the kubelet starts them again within a second or two.
+    api_servers::end(settings, say).await;
+    power::start(settings, home, id).await?;
     let Runs::StaticPod {
         file,
         namespace,
@@ -60,7 +59,10 @@ pub(super) async fn see_started(
     for (round, patience) in PATIENCE.iter().enumerate() {
         if round > 0 {
             say("the kubelet has not begun with etcd: its manifest is put there anew");
-            anew(settings, file, id).await?;
+            let (owned, file, kept) = (settings.clone(), file.clone(), id.to_owned());
+            blocking(move || take_manifest(&owned, &file, &kept)).await?;
+            sleep(AWAY).await;
+            power::start(settings, home, id).await?;
         }
         let end = Instant::now() + *patience;
         let mut known = false;
@@ -79,12 +81,4 @@ pub(super) async fn see_started(
         }
     }
     Ok(())
-}
-
-async fn anew(settings: &Settings, file: &str, id: &str) -> Result<(), Error> {
-    let (owned, name, recovery) = (settings.clone(), file.to_owned(), id.to_owned());
-    blocking(move || take_manifest(&owned, &name, &recovery)).await?;
-    sleep(AWAY).await;
-    let (owned, name, recovery) = (settings.clone(), file.to_owned(), id.to_owned());
-    blocking(move || put_manifest(&owned, &name, &recovery, None)).await
 }
