@@ -58,7 +58,7 @@ pub struct SharedPort {
 /// # Errors
 /// The kernel's list cannot be read.
 pub fn is_listened_on(port: u16) -> io::Result<bool> {
-    Ok(!listeners::everywhere(port)?.is_empty())
+    listeners::is_any(port)
 }
 
 /// The numbers (inodes) of the sockets that listen on this port, on whatever address of the daemon's
