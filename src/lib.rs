@@ -183,8 +183,9 @@
 //!     (`r02_the_data_directory_that_survived_is_restored_whole_and_never_touched`,
 //!     `r15_the_old_data_is_not_started_again_and_who_would_is_named`).
 //! 17. What is not known confirms no loss, and no loss is acted on before all evidence has agreed
-//!     for as long as the policy says (`recovery_false_alarms`,
-//!     `recovery_simulation_confirms_what_is_lost_and_nothing_else`).
+//!     for as long as the policy says, nor on one of a control plane that was never seen at work
+//!     (`recovery_false_alarms`, `recovery_simulation_confirms_what_is_lost_and_nothing_else`,
+//!     `what_was_never_seen_to_work_is_recovered_only_when_asked`).
 //! 18. A recovery that was cut off at any step arrives (`r08_killed_at_every_step_…` of
 //!     `tests/real`, the lab's `RM9-killed-and-cut`).
 //!

@@ -51,6 +51,8 @@ pub struct Standing {
     pub began: Vec<Timestamp>,
     /// Nothing is done without asking until an operator has looked: why.
     pub latched: Option<String>,
+    /// The control plane was seen to work: before that nothing is recovered without asking.
+    pub worked: bool,
     /// Whose data etcd holds: an emptied one is told from it by that, also after a restart.
     pub identity: Option<Identity>,
 }

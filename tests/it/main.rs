@@ -126,6 +126,7 @@ mod recovery_plan;
 mod recovery_plan_nothing;
 mod recovery_reports;
 mod recovery_requests;
+mod recovery_restraint;
 mod recovery_samples;
 mod recovery_simulation;
 mod recovery_told;

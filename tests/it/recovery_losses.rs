@@ -1,9 +1,13 @@
 //! What is called lost, and when: each loss, confirmed at its threshold and not before.
 
+use std::collections::BTreeMap;
+
+use rekindle::core::operation::{OperationKind, OperationSeen, OperationState, OperationsView};
 use rekindle::core::reading::Reading;
 use rekindle::core::recovery::etcd_seen::{AlarmSeen, AlarmWord, DataDir, EtcdAnswer};
 use rekindle::core::recovery::evidence::{DoorAnswer, Manifest, Run};
 use rekindle::core::recovery::loss::{Condition, Loss};
+use rekindle::core::recovery::memory::Memory;
 use rekindle::core::recovery::part::Part;
 
 use crate::recovery_world::{Watched, confirmed, data, identity, instance, says, status, unknown};
@@ -95,6 +99,57 @@ fn an_api_server_that_hangs_is_lost_when_it_counts_as_wedged() {
     );
     let found = node.pass(5);
     assert_eq!(confirmed(&found), [Loss::ApiServers], "{found:#?}");
+}
+
+/// Seen on a slow machine: it was restarted 7 s after it had begun to serve.
+#[test]
+fn an_api_server_that_was_just_started_has_twice_the_time_of_one_that_hangs() {
+    let mut node = Watched::new(1);
+    node.api_gone();
+    node.pass(5);
+    let new = instance(Part::ApiServer, "kube-apiserver-1", Run::Running);
+    node.containers(Part::ApiServer, vec![new]);
+    node.pass_without_loss(235);
+    let found = node.pass(5);
+    assert_eq!(confirmed(&found), [Loss::ApiServers], "{found:#?}");
+}
+
+#[test]
+fn a_control_plane_has_worked_once_it_serves_and_somebody_leads() {
+    let mut node = Watched::new(1);
+    assert!(node.memory.worked());
+    // That it did is remembered while it does not.
+    node.api_gone();
+    node.pass(5);
+    assert!(node.memory.worked());
+
+    // One that is being set up: no lease was ever taken.
+    node.memory = Memory::default();
+    node.doors(DoorAnswer::Serving, DoorAnswer::Serving);
+    let leases = std::mem::replace(&mut node.evidence.leases, Reading::Known(BTreeMap::new()));
+    node.pass(5);
+    assert!(!node.memory.worked());
+    node.evidence.leases = leases;
+    node.renewed.extend(Part::LEADERS);
+    let seen = vec![OperationSeen {
+        kind: OperationKind::Start,
+        state: OperationState::Running { pid: 7 },
+        began: None,
+        at: String::new(),
+    }];
+    node.evidence.operations = Reading::Known(OperationsView { seen });
+    node.pass(5);
+    assert!(!node.memory.worked());
+    node.evidence.operations = unknown();
+    node.pass(5);
+    assert!(!node.memory.worked());
+    node.evidence.operations = Reading::Known(OperationsView::default());
+    node.look();
+    assert!(node.memory.worked());
+
+    let mut after_a_restart = Memory::default();
+    after_a_restart.recall(None, true);
+    assert!(after_a_restart.worked());
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn policy(r: &mut Reader) -> RecoveryPolicy {
     let wedged_after = r.seconds(
         key(
             "wedged_after_seconds",
-            "A component runs and does not answer for so long before it is restarted.",
+            "A component runs and does not answer for so long before it is restarted; twice as long where it has just been started.",
         ),
         120,
         10..=86400,

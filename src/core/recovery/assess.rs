@@ -5,12 +5,12 @@
 //!   is confirmed without it, nor for a quarter of the threshold after it has come back.
 //! - Nothing counts during a boot's grace, while an operation has the node, while the system goes
 //!   down, or across a gap in which nobody looked (a machine that slept).
-//! - A container that has just been started is waited for, up to `wedged_after`, unless others
-//!   before it have ended again and again in the same silence.
+//! - A container that has just been started is waited for, up to twice `wedged_after`, unless
+//!   others before it have ended again and again in the same silence.
 
 use std::time::Duration;
 
-use super::claims::{Case, Looks, Verdict};
+use super::claims::{Case, Looks, Verdict, is_expected};
 use super::evidence::Evidence;
 use super::loss::{Assessment, Condition, Loss, LossSeen};
 use super::memory::{Claim, Memory};
@@ -85,6 +85,7 @@ pub fn assess(
             }
         }
     }
+    memory.worked |= suspended.is_none() && found.losses.is_empty() && works(evidence, &memory);
     found.waits.extend(suspended);
     if !found.losses.is_empty() {
         memory.unwell = Some(at);
@@ -131,6 +132,14 @@ fn remember(evidence: &Evidence, memory: &mut Memory) {
     for passed in memory.passed.values_mut() {
         passed.retain(recent);
     }
+}
+
+/// An API server serves, somebody leads, and it is known that no operation sets it up.
+fn works(evidence: &Evidence, memory: &Memory) -> bool {
+    let leads = |part| !is_expected(part, evidence, memory) || !own::is_silent(part, evidence);
+    evidence.operations.known().is_some()
+        && evidence.api_serves()
+        && Part::LEADERS.into_iter().all(leads)
 }
 
 /// Why nothing counts now.

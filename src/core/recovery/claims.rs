@@ -297,7 +297,7 @@ impl Case<'_> {
     /// Scheduler or controller manager: nobody leads.
     fn leader(&self, part: Part) -> Verdict {
         let evidence = self.evidence;
-        if !evidence.api_serves() || !self.is_expected(part) {
+        if !evidence.api_serves() || !is_expected(part, evidence, self.memory) {
             return Verdict::No;
         }
         // They have the same certificates' age, and the same address to ask: that is the cause.
@@ -336,18 +336,18 @@ impl Case<'_> {
         looks.threshold = looks.threshold.max(LEASE);
         Verdict::Looks(looks)
     }
+}
 
-    /// This cluster has such a part at all.
-    pub(super) fn is_expected(&self, part: Part) -> bool {
-        let leases = self.evidence.leases.known();
-        leases.is_some_and(|leases| leases.contains_key(&part))
-            || matches!(
-                self.evidence.manifest(part),
-                Some(Manifest::Present | Manifest::Broken(_))
-            )
-            || self.evidence.checkpoints_of(part).next().is_some()
-            || self.memory.seen.contains(&part)
-    }
+/// This cluster has such a part at all.
+pub(super) fn is_expected(part: Part, evidence: &Evidence, memory: &Memory) -> bool {
+    let leases = evidence.leases.known();
+    leases.is_some_and(|leases| leases.contains_key(&part))
+        || matches!(
+            evidence.manifest(part),
+            Some(Manifest::Present | Manifest::Broken(_))
+        )
+        || evidence.checkpoints_of(part).next().is_some()
+        || memory.seen.contains(&part)
 }
 
 pub(super) fn door_words(answer: DoorAnswer) -> &'static str {

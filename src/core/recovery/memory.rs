@@ -32,6 +32,8 @@ pub struct Memory {
     pub(super) api_serves: Option<Moment>,
     /// Something looked lost last then.
     pub(super) unwell: Option<Moment>,
+    /// The control plane was seen to work.
+    pub(super) worked: bool,
     /// Whose data etcd holds, as it was first seen to hold any.
     pub(super) identity: Option<Identity>,
     /// The newest raft term.
@@ -47,11 +49,19 @@ impl Memory {
         self.identity.as_ref()
     }
 
-    /// What was known of that before this memory began. One that was seen since stands.
-    pub fn recall(&mut self, identity: Option<&Identity>) {
+    /// The control plane was seen to work: an API server served, somebody led, nothing looked lost,
+    /// and no operation had the node.
+    #[must_use]
+    pub fn worked(&self) -> bool {
+        self.worked
+    }
+
+    /// What was known before this memory began. An identity that was seen since stands.
+    pub fn recall(&mut self, identity: Option<&Identity>, worked: bool) {
         if self.identity.is_none() {
             self.identity = identity.cloned();
         }
+        self.worked |= worked;
     }
 }
 

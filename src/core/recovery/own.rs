@@ -14,6 +14,10 @@ use crate::core::time::Moment;
 /// Kubernetes 1.20 to 1.37, `--leader-elect-lease-duration` of kube-scheduler and
 /// kube-controller-manager.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
+/// A container that has not answered yet has so many times the patience with one that has: kubeadm
+/// gives an API server 240 s to start. Source: Kubernetes 1.20 to 1.37,
+/// `cmd/kubeadm/app/util/staticpod`, `StartupProbe` by `timeoutForControlPlane`.
+const STARTS: u32 = 2;
 /// So many containers that started and ended without an answer are a loop: the next start is no
 /// sign of life.
 const LOOP: usize = 2;
@@ -161,10 +165,18 @@ pub(super) fn own(part: Part, evidence: &Evidence, memory: &Memory, wedged: Dura
         };
     }
     let key = |id: &str| (part, id.to_owned());
-    let running = evidence
+    let newest = evidence
         .running(part)
-        .map(|it| *memory.running.get(&key(&it.container)).unwrap_or(&at))
+        .map(|it| {
+            let begun = memory.running.get(&key(&it.container)).unwrap_or(&at);
+            (*begun, silence.before.contains(&it.container))
+        })
         .max();
+    let running = newest.map(|(begun, _)| begun);
+    let patience = match newest {
+        Some((_, false)) => wedged * STARTS,
+        _ => wedged,
+    };
     let in_use = part == Part::Etcd && etcd_in_use(evidence);
     let since_running = running.or(in_use.then_some(silence.since));
     // Nobody renews a lease while no API server serves.
@@ -173,7 +185,7 @@ pub(super) fn own(part: Part, evidence: &Evidence, memory: &Memory, wedged: Dura
         Part::Etcd | Part::ApiServer => None,
     };
     let could = could.unwrap_or(silence.since).max(silence.since);
-    let until = since_running.map(|running| running.max(could).after(wedged));
+    let until = since_running.map(|running| running.max(could).after(patience));
     let said = match until {
         Some(until) if at < until => format!("{part} runs here and does not answer yet"),
         Some(_) => format!("{part} runs here and has not answered for long: it hangs"),

@@ -101,6 +101,8 @@ impl Plan {
 pub struct Restraint {
     /// An operator's hold, an operation: one sentence each.
     pub held: Vec<String>,
+    /// The control plane was never seen to work.
+    pub never_worked: bool,
     /// Latched since an earlier recovery, and why.
     pub latched: Option<String>,
     /// When recoveries without asking began, newest last.
@@ -172,6 +174,13 @@ fn common(
     }
     if !policy.automatic {
         all.push("recovery.automatic is off: an operator has to ask for it".to_owned());
+    }
+    if restraint.never_worked {
+        all.push(
+            "this control plane was never seen to work, so it may not be set up yet; `rekindle \
+             recovery-mode enter` recovers it all the same"
+                .to_owned(),
+        );
     }
     if let Some(why) = &restraint.latched {
         all.push(format!(

@@ -171,11 +171,16 @@ impl Task {
         let now = clock::now();
         let settings = Arc::clone(&self.settings);
         let policy = &settings.recovery.policy;
-        self.memory.recall(self.standing.identity.as_ref());
+        let standing = &self.standing;
+        self.memory
+            .recall(standing.identity.as_ref(), standing.worked);
         let (mut assessment, memory) = assess(&evidence, &self.memory, policy, now);
         self.memory = memory;
-        if self.current.is_some() && self.memory.identity() != self.standing.identity.as_ref() {
+        let seen = (self.memory.identity(), self.memory.worked());
+        let known = (self.standing.identity.as_ref(), self.standing.worked);
+        if self.current.is_some() && seen != known {
             self.standing.identity = self.memory.identity().cloned();
+            self.standing.worked = self.memory.worked();
             self.remember().await;
         }
         let lost = !assessment.losses.is_empty() || self.journal.is_some();
@@ -290,6 +295,7 @@ impl Task {
         }
         Restraint {
             held,
+            never_worked: !self.memory.worked(),
             latched: self.standing.latched.clone(),
             recent: self.standing.began.clone(),
         }

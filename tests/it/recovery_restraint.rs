@@ -1,0 +1,107 @@
+//! Why nothing is done without asking, though there is a way: latched, too often, held, never seen
+//! to work.
+
+use std::time::Duration;
+
+use rekindle::core::recovery::loss::Loss;
+use rekindle::core::recovery::plan::{Asked, Restraint, plan};
+use rekindle::core::recovery::rung::Rung;
+
+use crate::recovery_plan::{now, policy, resources};
+
+#[test]
+fn r13_an_over_eager_recovery_is_latched_and_counted() {
+    let latched = Restraint {
+        latched: Some("recovery 20261125T110000Z-master1 failed".to_owned()),
+        ..Restraint::default()
+    };
+    let plan1 = plan(
+        Loss::EtcdQuorum,
+        &resources(),
+        &policy(),
+        &latched,
+        None,
+        &[],
+        now(),
+    );
+    assert_eq!(plan1.chosen, None);
+    assert!(
+        plan1.refusals[0].contains("latched: recovery"),
+        "{:?}",
+        plan1.refusals
+    );
+    let began = |minutes: u64| {
+        now()
+            .checked_sub(Duration::from_secs(60 * minutes))
+            .unwrap()
+    };
+    let often = Restraint {
+        recent: vec![began(300), began(200), began(100)],
+        ..Restraint::default()
+    };
+    let plan2 = plan(
+        Loss::EtcdQuorum,
+        &resources(),
+        &policy(),
+        &often,
+        None,
+        &[],
+        now(),
+    );
+    assert_eq!(plan2.chosen, None);
+    let long_ago = Restraint {
+        recent: vec![began(3000), began(2000), began(100)],
+        ..Restraint::default()
+    };
+    let plan3 = plan(
+        Loss::EtcdQuorum,
+        &resources(),
+        &policy(),
+        &long_ago,
+        None,
+        &[],
+        now(),
+    );
+    assert_eq!(plan3.chosen, Some(Rung::DataDirectory));
+}
+
+/// Seen on a machine that was being set up: its control plane was recovered before it had ever run.
+#[test]
+fn what_was_never_seen_to_work_is_recovered_only_when_asked() {
+    let never = Restraint {
+        never_worked: true,
+        ..Restraint::default()
+    };
+    let with = |asked: Option<&Asked>| {
+        let policy = policy();
+        let loss = Loss::EtcdQuorum;
+        plan(loss, &resources(), &policy, &never, asked, &[], now())
+    };
+    let by_itself = with(None);
+    assert_eq!(by_itself.chosen, None);
+    assert!(by_itself.refusals[0].contains("never seen to work"));
+    assert!(by_itself.refusals[0].contains("`rekindle recovery-mode enter`"));
+    assert_eq!(
+        with(Some(&Asked::default())).chosen,
+        Some(Rung::DataDirectory)
+    );
+}
+
+#[test]
+fn a_hold_stops_even_what_is_asked_for() {
+    let held = Restraint {
+        held: vec!["held by root until 14:00: upgrade".to_owned()],
+        ..Restraint::default()
+    };
+    let plan = plan(
+        Loss::EtcdQuorum,
+        &resources(),
+        &policy(),
+        &held,
+        Some(&Asked::default()),
+        &[],
+        now(),
+    );
+    assert_eq!(plan.chosen, None);
+    assert_eq!(plan.refusals[0], "held by root until 14:00: upgrade");
+}
