@@ -7,8 +7,9 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use super::needs::all_containers;
 use super::volumes::kinds;
 use crate::core::observed::RevisionFacts;
+use crate::core::recover::command::flag;
+use crate::core::recover::component::Component;
 
-const PERMIT: &str = "--permit-port-sharing";
 /// kube-apiserver's, where it names none.
 const SECURE_PORT: u16 = 6443;
 
@@ -39,40 +40,25 @@ pub fn facts(static_pod: &Pod) -> RevisionFacts {
 ///
 /// Source: kube-apiserver 1.20 and later, flags `--permit-port-sharing` and `--secure-port`.
 fn shared_port(container: &Container) -> Option<u16> {
-    let mut shares = false;
-    for word in words(container) {
-        match word.split_once('=') {
-            None => shares |= word == PERMIT,
-            Some((PERMIT, value)) => shares = value == "true",
-            Some(_) => {}
-        }
-    }
-    secure_port(container).filter(|_| shares)
+    let shares = flag(container, "permit-port-sharing");
+    secure_port(container).filter(|_| matches!(shares.as_deref(), Some("" | "true")))
 }
 
-/// The container of a pod on the host's network that is kube-apiserver by the name of its program,
-/// and the port that it serves on.
+/// The container of a pod on the host's network that runs kube-apiserver, and the port that it
+/// serves on.
 #[must_use]
 pub fn serving_port(pod: &Pod) -> Option<(String, u16)> {
     let spec = pod.spec.as_ref()?;
-    let named = |container: &&Container| {
-        let program = words(container).next();
-        program.is_some_and(|it| it.rsplit('/').next() == Some("kube-apiserver"))
-    };
-    let container = spec.containers.iter().find(named)?;
+    let serves = |it: &&Container| Component::of(it) == Some(Component::ApiServer);
+    let container = spec.containers.iter().find(serves)?;
     let port = secure_port(container).filter(|_| spec.host_network == Some(true))?;
     Some((container.name.clone(), port))
 }
 
 fn secure_port(container: &Container) -> Option<u16> {
-    let given = words(container).filter_map(|word| word.strip_prefix("--secure-port="));
-    let port = given.last().map_or(Ok(SECURE_PORT), str::parse);
+    let given = flag(container, "secure-port");
+    let port = given.map_or(Ok(SECURE_PORT), |port| port.parse());
     port.ok().filter(|port| *port != 0)
-}
-
-fn words(container: &Container) -> impl Iterator<Item = &str> {
-    let words = [&container.command, &container.args];
-    words.into_iter().flatten().flatten().map(String::as_str)
 }
 
 /// Every reason why our own engine does not run this pod.
@@ -201,6 +187,10 @@ mod tests {
         assert_eq!(serving_port(&pod(true, &[server])), found(6443));
         let other = pod(true, &[server, "--secure-port=443"]);
         assert_eq!(serving_port(&other), found(443));
+        let two_words = pod(true, &[server, "--secure-port", "443"]);
+        assert_eq!(serving_port(&two_words), found(443));
+        let script = format!("exec {server} --secure-port=443 >/dev/log");
+        assert_eq!(serving_port(&pod(true, &["sh", "-c", &script])), found(443));
         assert_eq!(serving_port(&pod(false, &[server])), None);
         assert_eq!(serving_port(&pod(true, &["kube-scheduler"])), None);
         assert_eq!(serving_port(&pod(true, &[server, "--secure-port=0"])), None);
@@ -216,6 +206,10 @@ mod tests {
                 "--secure-port=443",
                 "--permit-port-sharing=true"
             ]),
+            Some(443)
+        );
+        assert_eq!(
+            port(&["kube-apiserver", permits, "--secure-port", "443"]),
             Some(443)
         );
         assert_eq!(port(&["kube-apiserver", "--secure-port=443"]), None);

@@ -148,7 +148,7 @@ pub async fn undo(settings: &Settings, it: &Restore, say: Say<'_>) -> Result<(),
     let place = it.place.clone();
     blocking(move || swap::discard_fresh(&place)).await?;
     tidy(settings, it).await;
-    power::start(settings, &it.home, &it.id).await
+    starting::start(settings, &it.home, &it.id, say).await
 }
 
 /// One restore has one source (R03).
