@@ -148,7 +148,9 @@ pub async fn undo(settings: &Settings, it: &Restore, say: Say<'_>) -> Result<(),
     let place = it.place.clone();
     blocking(move || swap::discard_fresh(&place)).await?;
     tidy(settings, it).await;
-    starting::start(settings, &it.home, &it.id, say).await
+    // Without ending API servers or waiting for the kubelet: mostly another way follows at once, which
+    // stops etcd again.
+    power::start(settings, &it.home, &it.id).await
 }
 
 /// One restore has one source (R03).
