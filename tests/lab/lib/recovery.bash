@@ -181,6 +181,13 @@ nothing_done_for() {
 
 # --- one round, measured ----------------------------------------------------------------------------------------------
 
+# Some recovery since round_begins did: the last one may have found something else to do.
+restored_from_backup() {
+    jq -es --arg before "${LAST_BEFORE/#none/}" \
+        'any(.[].body; .id > $before and any(.phases[]; .what | startswith("restoring etcd from backup ")))' \
+        "$LAB_DIR"/rekindle/recovery/records/*.json >/dev/null
+}
+
 # round_begins   writers and watchers, a backup in the middle, and more after it
 round_begins() {
     watch_stop
