@@ -1,8 +1,11 @@
 //! When a static manifest is put back, and when that is left to who changed it.
 
+use std::collections::BTreeMap;
+
 use rekindle::core::reading::{Reading, UnseenKind};
 use rekindle::core::recovery::guard::restore::Asker;
 use rekindle::core::recovery::loss::Loss;
+use rekindle::core::recovery::part::Part;
 
 use crate::guard_world::{ALL, API, Does, ETCD, KCM, Node, SCHEDULER, manifest};
 use crate::world::silent;
@@ -50,6 +53,32 @@ fn a_file_by_which_the_control_plane_is_lost_is_put_back() {
         assert!(restore.why.contains("all API servers are lost by it"));
         assert_eq!((found.troubles, found.blockers), (vec![], vec![]), "{way}");
     }
+}
+
+/// Seen in the lab: a temporary control plane was begun before a changed file had been judged.
+#[test]
+fn while_a_change_is_given_its_time_no_later_way_is_taken() {
+    let mut node = Node::proven(&ALL);
+    node.write(API, &manifest(API, "no-such-flag"));
+    node.turns(2);
+    node.run(API, Does::Crash);
+    node.turns(60);
+    // Nothing of it while the control plane is not lost by it.
+    assert_eq!(node.restores().waits, BTreeMap::new());
+    node.lost(&[Loss::ApiServers]);
+    let found = node.restores();
+    assert_eq!(found.files, []);
+    assert!(found.waits[&Part::ApiServer].contains("was changed"));
+    assert_eq!(found.blockers.len(), 1);
+    node.turns(60);
+    let found = node.restores();
+    assert_eq!((found.files.len(), found.waits.len()), (1, 0), "{found:?}");
+    // The same while `kubeadm` is at work on it.
+    node.kubeadm = Reading::Known(true);
+    let found = node.restores();
+    assert!(found.waits[&Part::ApiServer].contains("`kubeadm`"));
+    node.asker = Asker::Operator;
+    assert_eq!(node.restores().waits, BTreeMap::new());
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub fn resources() -> Resources {
         copies: Reading::Known(BTreeMap::new()),
         put_back: BTreeMap::new(),
         not_put_back: Vec::new(),
+        manifests_wait: BTreeMap::new(),
         restartable: BTreeMap::new(),
         missing_images: BTreeMap::new(),
         etcd_home: Ok("the static pod etcd.yaml".to_owned()),

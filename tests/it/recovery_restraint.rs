@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use rekindle::core::recovery::loss::Loss;
+use rekindle::core::recovery::part::Part;
 use rekindle::core::recovery::plan::{Asked, Restraint, plan};
 use rekindle::core::recovery::rung::Rung;
 
@@ -81,6 +82,29 @@ fn what_was_never_seen_to_work_is_recovered_only_when_asked() {
     assert_eq!(by_itself.chosen, None);
     assert!(by_itself.refusals[0].contains("never seen to work"));
     assert!(by_itself.refusals[0].contains("`rekindle recovery-mode enter`"));
+    assert_eq!(
+        with(Some(&Asked::default())).chosen,
+        Some(Rung::DataDirectory)
+    );
+}
+
+#[test]
+fn what_comes_after_a_static_manifest_waits_until_that_is_judged() {
+    let mut found = resources();
+    let why = "etcd.yaml was changed".to_owned();
+    found.manifests_wait.insert(Part::Etcd, why);
+    let with = |asked: Option<&Asked>| {
+        let (loss, policy, none) = (Loss::EtcdQuorum, policy(), Restraint::default());
+        plan(loss, &found, &policy, &none, asked, &[], now())
+    };
+    let by_itself = with(None);
+    assert_eq!(by_itself.chosen, None);
+    let said = "data-directory: static-pods comes before it, and etcd.yaml was changed";
+    assert!(
+        by_itself.refusals.iter().any(|it| it == said),
+        "{:?}",
+        by_itself.refusals
+    );
     assert_eq!(
         with(Some(&Asked::default())).chosen,
         Some(Rung::DataDirectory)

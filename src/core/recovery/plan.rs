@@ -139,6 +139,13 @@ pub fn plan(
             way.blockers
                 .push(format!("{from} was asked for, which comes after it"));
         }
+        if asked.is_none()
+            && rung > Rung::StaticPods
+            && let Some(why) = rungs::waits_for_manifests(loss, resources)
+        {
+            way.blockers
+                .push(format!("{} comes before it, and {why}", Rung::StaticPods));
+        }
         way.asks = asks(&way, policy, asked);
         plan.rungs.push(way);
     }

@@ -24,6 +24,9 @@ pub struct Resources {
     pub put_back: BTreeMap<Part, Restore>,
     /// Why no more of them is, one sentence each.
     pub not_put_back: Vec<String>,
+    /// Parts whose static manifest somebody may be at work on, and why that is thought: no way after
+    /// `static-pods` is taken for them without asking.
+    pub manifests_wait: BTreeMap<Part, String>,
     /// Parts that run here and do not answer, or whose unit is stopped: what would be restarted.
     pub restartable: BTreeMap<Part, Restartable>,
     /// Images of the parts' static pods with which no kubelet starts them unless a registry answers,

@@ -46,6 +46,12 @@ pub fn parts_of(loss: Loss) -> Vec<Part> {
     }
 }
 
+/// Why it is not known yet whether putting a static manifest back leads out of the loss.
+pub(super) fn waits_for_manifests(loss: Loss, resources: &Resources) -> Option<&String> {
+    let mut parts = parts_of(loss).into_iter();
+    parts.find_map(|part| resources.manifests_wait.get(&part))
+}
+
 /// Describes one way.
 #[must_use]
 pub fn describe(

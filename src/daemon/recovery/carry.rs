@@ -320,6 +320,7 @@ mod tests {
             copies: Reading::not_asked(),
             put_back: BTreeMap::new(),
             not_put_back: Vec::new(),
+            manifests_wait: BTreeMap::new(),
             restartable: BTreeMap::new(),
             missing_images: BTreeMap::new(),
             etcd_home: Err("not known".to_owned()),

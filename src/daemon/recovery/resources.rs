@@ -81,6 +81,7 @@ pub(super) async fn gather(
         copies: static_pods::copies(guarded),
         put_back: BTreeMap::new(),
         not_put_back: Vec::new(),
+        manifests_wait: BTreeMap::new(),
         restartable: restartable(evidence),
         missing_images,
         etcd_home: home,

@@ -111,6 +111,7 @@ mod tests {
             what: String::new(),
             wrong,
             since: None,
+            judged: None,
             present: None,
             copy: copy.map(str::to_owned),
             proven: None,

@@ -58,6 +58,7 @@ impl Task {
             .filter_map(|restore| Some((part_of(&restore.file)?, restore)))
             .collect();
         found.not_put_back = decided.blockers;
+        found.manifests_wait = decided.waits;
     }
 
     /// Whether the kubelet answers, as the loop sees it.

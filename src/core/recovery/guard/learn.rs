@@ -67,6 +67,9 @@ pub struct FileReport {
     pub wrong: Option<Wrong>,
     /// Since when.
     pub since: Option<Moment>,
+    /// It was changed and has not served yet: given until then.
+    #[serde(default)]
+    pub judged: Option<Moment>,
     /// SHA-256 of the pod that stands there; `None` where there is none.
     pub present: Option<String>,
     /// The copy that would be put back: the newest good one that is whole.
@@ -266,6 +269,7 @@ impl GuardTurn {
             Wrong::Wedged.words().clone_into(&mut report.what);
             (report.wrong, report.since) = (Some(Wrong::Wedged), Some(candidate.since));
         } else if is_wedged {
+            report.judged = Some(wedged);
             self.wake(wedged);
         }
         if missing.is_some() && kept.candidate.is_some() {
@@ -374,6 +378,7 @@ fn report(
         what,
         wrong: None,
         since: None,
+        judged: None,
         present: None,
         copy: copy.map(|good| good.digest.clone()),
         proven: copy.map(|good| good.since),

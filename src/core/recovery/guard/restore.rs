@@ -6,6 +6,8 @@
 //! while the kubelet does not answer, as `kubeadm reset` leaves a node. An operator may have any
 //! wrong file put back.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::learn::{FileReport, Wrong};
@@ -60,6 +62,9 @@ pub struct Restores {
     pub troubles: Vec<Trouble>,
     /// Why no more is put back, one sentence each.
     pub blockers: Vec<String>,
+    /// Lost parts whose file somebody may be at work on: until that is known, no way after this one
+    /// is taken without asking. Why, one sentence.
+    pub waits: BTreeMap<Part, String>,
 }
 
 /// Decides on every file that is wrong. Total.
@@ -73,6 +78,21 @@ pub fn restores(files: &[FileReport], situation: &Situation<'_>) -> Restores {
     wrong.sort_by_key(|(file, _)| (file.part, &file.file));
     let all = everything_gone(files);
     let whole: Option<String> = node_wide(situation, all);
+    let by_itself = situation.asker == Asker::Automatic;
+    for file in files.iter().filter(|file| file.judged.is_some()) {
+        if let (Some(part), Some(_), true) = (file.part, &file.copy, by_itself)
+            && file.lacks.is_empty()
+            && explained(file.part, situation.assessment).is_some()
+        {
+            let said = format!(
+                "{} was changed, and is given recovery.wedged_after_seconds to serve before the \
+                 last known good copy is put back",
+                file.file
+            );
+            found.waits.insert(part, said.clone());
+            found.blockers.push(said);
+        }
+    }
     for (file, wrong) in wrong {
         let name = &file.file;
         let explained = explained(file.part, situation.assessment);
@@ -96,6 +116,7 @@ pub fn restores(files: &[FileReport], situation: &Situation<'_>) -> Restores {
             )),
             Some(_) => None,
         };
+        let is_whole = own.is_none();
         match (&file.copy, own.or_else(|| whole.clone())) {
             (Some(digest), None) => found.files.push(Restore {
                 file: name.clone(),
@@ -105,9 +126,11 @@ pub fn restores(files: &[FileReport], situation: &Situation<'_>) -> Restores {
             }),
             (_, why) => {
                 let why = why.unwrap_or_default();
-                found
-                    .blockers
-                    .push(format!("{name} is not put back: {why}"));
+                let said = format!("{name} is not put back: {why}");
+                if let (Some(part), true, true) = (file.part, by_itself, is_whole) {
+                    found.waits.insert(part, said.clone());
+                }
+                found.blockers.push(said);
                 let handler = format!(
                     "an operator: {why}; `rekindle recovery-mode enter --from static-pods` puts \
                      it back"
