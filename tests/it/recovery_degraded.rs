@@ -1,7 +1,7 @@
 //! What goes on every day and is not called lost: slow disks, updates, sources that say nothing, parts
 //! that are down where others serve.
 
-use rekindle::core::operation::{OperationKind, OperationSeen, OperationState, OperationsView};
+use rekindle::core::operation::OperationsView;
 use rekindle::core::reading::Reading;
 use rekindle::core::recovery::etcd_seen::{EtcdAnswer, EtcdHost};
 use rekindle::core::recovery::evidence::{DoorAnswer, DoorKind, Manifest, Run};
@@ -9,7 +9,7 @@ use rekindle::core::recovery::loss::Condition;
 use rekindle::core::recovery::part::Part;
 use rekindle::core::time::Moment;
 
-use crate::recovery_world::{Watched, door, instance, says, status, unknown};
+use crate::recovery_world::{Watched, door, instance, says, start_runs, status, unknown};
 
 #[test]
 fn a_slow_disk_is_not_a_loss() {
@@ -135,13 +135,7 @@ fn a_lease_that_is_renewed_shows_an_api_server_elsewhere() {
 #[test]
 fn an_operation_has_the_node_and_nothing_counts() {
     let mut node = Watched::new(1);
-    let seen = vec![OperationSeen {
-        kind: OperationKind::Start,
-        state: OperationState::Running { pid: 7 },
-        began: None,
-        at: String::new(),
-    }];
-    node.evidence.operations = Reading::Known(OperationsView { seen });
+    node.evidence.operations = start_runs();
     node.api_gone();
     let found = node.pass_without_loss(3600);
     assert!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rekindle::core::operation::{OperationKind, OperationSeen, OperationState, OperationsView};
+use rekindle::core::operation::OperationsView;
 use rekindle::core::reading::Reading;
 use rekindle::core::recovery::etcd_seen::{AlarmSeen, AlarmWord, DataDir, EtcdAnswer};
 use rekindle::core::recovery::evidence::{DoorAnswer, Manifest, Run};
@@ -10,7 +10,9 @@ use rekindle::core::recovery::loss::{Condition, Loss};
 use rekindle::core::recovery::memory::Memory;
 use rekindle::core::recovery::part::Part;
 
-use crate::recovery_world::{Watched, confirmed, data, identity, instance, says, status, unknown};
+use crate::recovery_world::{
+    Watched, confirmed, data, identity, instance, says, start_runs, status, unknown,
+};
 
 #[test]
 fn api_servers_are_lost_once_all_evidence_has_agreed_for_the_threshold() {
@@ -131,13 +133,7 @@ fn a_control_plane_has_worked_once_it_serves_and_somebody_leads() {
     assert!(!node.memory.worked());
     node.evidence.leases = leases;
     node.renewed.extend(Part::LEADERS);
-    let seen = vec![OperationSeen {
-        kind: OperationKind::Start,
-        state: OperationState::Running { pid: 7 },
-        began: None,
-        at: String::new(),
-    }];
-    node.evidence.operations = Reading::Known(OperationsView { seen });
+    node.evidence.operations = start_runs();
     node.pass(5);
     assert!(!node.memory.worked());
     node.evidence.operations = unknown();

@@ -5,10 +5,23 @@ use std::time::Duration;
 
 use rekindle::core::recovery::loss::Loss;
 use rekindle::core::recovery::part::Part;
-use rekindle::core::recovery::plan::{Asked, Restraint, plan};
+use rekindle::core::recovery::plan::{Asked, Plan, Restraint, plan};
 use rekindle::core::recovery::rung::Rung;
 
-use crate::recovery_plan::{now, policy, resources};
+use crate::recovery_plan::{asked, now, planned, policy, resources};
+
+fn restrained(restraint: &Restraint, asked: Option<&Asked>) -> Plan {
+    let (resources, policy) = (resources(), policy());
+    plan(
+        Loss::EtcdQuorum,
+        &resources,
+        &policy,
+        restraint,
+        asked,
+        &[],
+        now(),
+    )
+}
 
 #[test]
 fn r13_an_over_eager_recovery_is_latched_and_counted() {
@@ -16,15 +29,7 @@ fn r13_an_over_eager_recovery_is_latched_and_counted() {
         latched: Some("recovery 20261125T110000Z-master1 failed".to_owned()),
         ..Restraint::default()
     };
-    let plan1 = plan(
-        Loss::EtcdQuorum,
-        &resources(),
-        &policy(),
-        &latched,
-        None,
-        &[],
-        now(),
-    );
+    let plan1 = restrained(&latched, None);
     assert_eq!(plan1.chosen, None);
     assert!(
         plan1.refusals[0].contains("latched: recovery"),
@@ -40,29 +45,13 @@ fn r13_an_over_eager_recovery_is_latched_and_counted() {
         recent: vec![began(300), began(200), began(100)],
         ..Restraint::default()
     };
-    let plan2 = plan(
-        Loss::EtcdQuorum,
-        &resources(),
-        &policy(),
-        &often,
-        None,
-        &[],
-        now(),
-    );
+    let plan2 = restrained(&often, None);
     assert_eq!(plan2.chosen, None);
     let long_ago = Restraint {
         recent: vec![began(3000), began(2000), began(100)],
         ..Restraint::default()
     };
-    let plan3 = plan(
-        Loss::EtcdQuorum,
-        &resources(),
-        &policy(),
-        &long_ago,
-        None,
-        &[],
-        now(),
-    );
+    let plan3 = restrained(&long_ago, None);
     assert_eq!(plan3.chosen, Some(Rung::DataDirectory));
 }
 
@@ -73,17 +62,12 @@ fn what_was_never_seen_to_work_is_recovered_only_when_asked() {
         never_worked: true,
         ..Restraint::default()
     };
-    let with = |asked: Option<&Asked>| {
-        let policy = policy();
-        let loss = Loss::EtcdQuorum;
-        plan(loss, &resources(), &policy, &never, asked, &[], now())
-    };
-    let by_itself = with(None);
+    let by_itself = restrained(&never, None);
     assert_eq!(by_itself.chosen, None);
     assert!(by_itself.refusals[0].contains("never seen to work"));
     assert!(by_itself.refusals[0].contains("`rekindle recovery-mode enter`"));
     assert_eq!(
-        with(Some(&Asked::default())).chosen,
+        restrained(&never, Some(&Asked::default())).chosen,
         Some(Rung::DataDirectory)
     );
 }
@@ -93,11 +77,7 @@ fn what_comes_after_a_static_manifest_waits_until_that_is_judged() {
     let mut found = resources();
     let why = "etcd.yaml was changed".to_owned();
     found.manifests_wait.insert(Part::Etcd, why);
-    let with = |asked: Option<&Asked>| {
-        let (loss, policy, none) = (Loss::EtcdQuorum, policy(), Restraint::default());
-        plan(loss, &found, &policy, &none, asked, &[], now())
-    };
-    let by_itself = with(None);
+    let by_itself = planned(Loss::EtcdQuorum, &found, &policy());
     assert_eq!(by_itself.chosen, None);
     let said = "data-directory: static-pods comes before it, and etcd.yaml was changed";
     assert!(
@@ -106,7 +86,7 @@ fn what_comes_after_a_static_manifest_waits_until_that_is_judged() {
         by_itself.refusals
     );
     assert_eq!(
-        with(Some(&Asked::default())).chosen,
+        asked(Loss::EtcdQuorum, &found, &policy(), &Asked::default()).chosen,
         Some(Rung::DataDirectory)
     );
 }
@@ -117,15 +97,7 @@ fn a_hold_stops_even_what_is_asked_for() {
         held: vec!["held by root until 14:00: upgrade".to_owned()],
         ..Restraint::default()
     };
-    let plan = plan(
-        Loss::EtcdQuorum,
-        &resources(),
-        &policy(),
-        &held,
-        Some(&Asked::default()),
-        &[],
-        now(),
-    );
+    let plan = restrained(&held, Some(&Asked::default()));
     assert_eq!(plan.chosen, None);
     assert_eq!(plan.refusals[0], "held by root until 14:00: upgrade");
 }

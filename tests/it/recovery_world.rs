@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rekindle::core::operation::OperationsView;
+use rekindle::core::operation::{OperationKind, OperationSeen, OperationState, OperationsView};
 use rekindle::core::reading::{Reading, Unseen, UnseenKind};
 use rekindle::core::recovery::assess::assess;
 use rekindle::core::recovery::etcd_seen::{
@@ -39,6 +39,17 @@ pub(crate) fn policy() -> RecoveryPolicy {
 
 pub(crate) fn unknown<T>() -> Reading<T> {
     Reading::Unknown(Unseen::new(UnseenKind::TimedOut, "scripted"))
+}
+
+/// `rekindle start` has the node.
+pub(crate) fn start_runs() -> Reading<OperationsView> {
+    let seen = vec![OperationSeen {
+        kind: OperationKind::Start,
+        state: OperationState::Running { pid: 7 },
+        began: None,
+        at: String::new(),
+    }];
+    Reading::Known(OperationsView { seen })
 }
 
 pub(crate) fn instance(part: Part, id: &str, run: Run) -> Instance {
