@@ -218,17 +218,11 @@ impl Node {
     /// The keys of the numbers up to `count` are there with what was put, and no others.
     pub async fn holds(&self, member: usize, count: u32) {
         let options = GetOptions::new().with_prefix();
-        // What starts it was put back: it may end once more in between.
-        let mut tries = 0;
-        let found = loop {
-            let mut client = self.client(member).await;
-            match client.get(PREFIX, Some(options.clone())).await {
-                Ok(found) => break found,
-                Err(error) => assert!(tries < 20, "{error}"),
-            }
-            tries += 1;
-            self.serves(member).await;
-        };
+        let found = self
+            .answered(member, async |mut client| {
+                client.get(PREFIX, Some(options.clone())).await
+            })
+            .await;
         let texts = found.kvs().iter().map(|pair| {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             (text(pair.key()), text(pair.value()))
@@ -240,9 +234,29 @@ impl Node {
 
     /// Cluster id and revision, as a member says.
     pub async fn stands(&self, member: usize) -> (u64, i64) {
-        let status = self.client(member).await.status().await.unwrap();
+        let status = self
+            .answered(member, async |mut client| client.status().await)
+            .await;
         let header = status.header().unwrap();
         (header.cluster_id(), header.revision())
+    }
+
+    /// What a member answers. Where what starts it was put back, the keeper, which has no container
+    /// to be waited for, may end it once more in between.
+    async fn answered<T>(
+        &self,
+        member: usize,
+        ask: impl AsyncFn(Client) -> Result<T, etcd_client::Error>,
+    ) -> T {
+        let mut tries = 0;
+        loop {
+            match ask(self.client(member).await).await {
+                Ok(answer) => return answer,
+                Err(error) => assert!(tries < 20, "{error}"),
+            }
+            tries += 1;
+            self.serves(member).await;
+        }
     }
 
     pub async fn restore(&self, id: &str, source: Source) -> Result<Restored, Error> {
