@@ -158,6 +158,6 @@ holds_for() {
     shift
     while ((SECONDS < end)); do
         "$@" || return 1
-        sleep 1
+        sleep "$LAB_PAUSE"
     done
 }

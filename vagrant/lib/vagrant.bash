@@ -19,6 +19,8 @@ emulated() {
     esac
 }
 ! emulated || [[ "$LAB_SLOW" != 1 ]] || LAB_SLOW=8
+# A look costs seconds of the machines' processors there: etcdctl and ctr take one each to start.
+! emulated || [[ "$LAB_PAUSE" != 1 ]] || LAB_PAUSE=$LAB_SLOW
 blame_is_real() { ! emulated; }
 
 KEY="${REKINDLE_LAB_STATE:-$VAGRANT_DIR/.vagrant}/key"
