@@ -6,6 +6,7 @@ use rekindle::core::recovery::course::{CHECKPOINTS, EFFECT, Next, Position, SETT
 use rekindle::core::recovery::journal::{Act, Beginning, Journal};
 use rekindle::core::recovery::loss::{Assessment, Condition, Loss, LossSeen};
 use rekindle::core::recovery::plan::{Asked, Plan, Restraint, plan};
+use rekindle::core::recovery::policy::RecoveryPolicy;
 use rekindle::core::recovery::record::{Outcome, Trigger};
 use rekindle::core::recovery::rung::Rung;
 use rekindle::core::time::Moment;
@@ -34,7 +35,7 @@ fn well(condition: Condition) -> Assessment {
 }
 
 fn planned(loss: Loss, journal: &Journal) -> Plan {
-    let generous = rekindle::core::recovery::policy::RecoveryPolicy {
+    let generous = RecoveryPolicy {
         max_auto_data_loss: Duration::from_secs(86400),
         ..policy()
     };
@@ -74,13 +75,23 @@ fn begun(loss: Loss, asked: Option<Asked>) -> Journal {
 }
 
 fn step(journal: &Journal, assessment: &Assessment, lasts: u64, now: u64) -> Next {
+    step_by(&policy(), journal, assessment, lasts, now)
+}
+
+fn step_by(
+    policy: &RecoveryPolicy,
+    journal: &Journal,
+    assessment: &Assessment,
+    lasts: u64,
+    now: u64,
+) -> Next {
     let plan = assessment.confirmed().map(|loss| planned(loss, journal));
     next(&Position {
         journal,
         assessment,
         plan: plan.as_ref(),
         resources: &resources(),
-        policy: &policy(),
+        policy,
         lasts: Duration::from_secs(lasts),
         now: Moment(now),
     })
@@ -171,6 +182,29 @@ fn checkpoints_have_their_time_and_no_more() {
         step(&journal, &well(Condition::Healthy), 30, 30_000),
         Next::End(Outcome::Recovered)
     );
+}
+
+/// Emulated masters: an API server that was restarted was still starting when a temporary one came.
+#[test]
+fn on_a_slow_machine_what_was_started_has_more_time() {
+    let slow = RecoveryPolicy {
+        wedged_after: Duration::from_secs(960),
+        ..policy()
+    };
+    let loss = lost(Loss::ApiServers);
+    let mut journal = begun(Loss::ApiServers, None);
+    journal.start(Act::Checkpoints, Moment(0), wall());
+    let at = |seconds| step_by(&slow, &journal, &loss, seconds, seconds * 1000);
+    assert!(matches!(at(719), Next::Wait(..)));
+    assert!(matches!(at(720), Next::GiveUp(_)));
+
+    let loss = lost(Loss::EtcdQuorum);
+    let mut journal = begun(Loss::EtcdQuorum, None);
+    journal.start(Act::RestoreData, Moment(0), wall());
+    journal.end(Ok("done".to_owned()), Moment(0), wall());
+    let at = |seconds| step_by(&slow, &journal, &loss, seconds, seconds * 1000);
+    assert!(matches!(at(479), Next::Wait(..)));
+    assert!(matches!(at(480), Next::Fruitless(Rung::DataDirectory, _)));
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn policy(r: &mut Reader) -> RecoveryPolicy {
     let wedged_after = r.seconds(
         key(
             "wedged_after_seconds",
-            "A component runs and does not answer for so long before it is restarted; twice as long where it has just been started.",
+            "A component runs and does not answer for so long before it is restarted; twice as long where it has just been started. What a recovery starts has half of it to show its effect, from a checkpoint three quarters; 60 s and 90 s at least.",
         ),
         120,
         10..=86400,

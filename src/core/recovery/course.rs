@@ -15,11 +15,20 @@ use crate::core::time::Moment;
 
 /// Everything is well for so long before a recovery ends.
 pub const SETTLE: Duration = Duration::from_secs(5);
-/// The loop of checkpoints has so long.
+/// The loop of checkpoints has so long at least.
 pub const CHECKPOINTS: Duration = Duration::from_secs(90);
 
-/// What was done has so long to show its effect.
+/// What was done has so long at least to show its effect.
 pub const EFFECT: Duration = Duration::from_secs(60);
+
+/// On a machine whose components are given more time than usual to answer, what a recovery starts
+/// has more of it too: the next way would start a second one beside it.
+fn checkpoints(policy: &RecoveryPolicy) -> Duration {
+    CHECKPOINTS.max(policy.wedged_after * 3 / 4)
+}
+fn effect(policy: &RecoveryPolicy) -> Duration {
+    EFFECT.max(policy.wedged_after / 2)
+}
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +84,11 @@ pub fn next(at: &Position<'_>) -> Next {
                 return ending(at);
             }
             // Something else is lost by now, or it never comes.
-            if at.now.since(since) >= CHECKPOINTS {
-                return Next::GiveUp(format!("not back within {} s", CHECKPOINTS.as_secs()));
+            let limit = checkpoints(at.policy);
+            if at.now.since(since) >= limit {
+                return Next::GiveUp(format!("not back within {} s", limit.as_secs()));
             }
-            return Next::Wait(at.assessment.waits.clone(), Some(since.after(CHECKPOINTS)));
+            return Next::Wait(at.assessment.waits.clone(), Some(since.after(limit)));
         }
         Some(act) => return Next::Wait(vec![act.words()], None),
         None => {}
@@ -123,7 +133,7 @@ fn ending(at: &Position<'_>) -> Next {
     let settle = if at.assessment.condition == Condition::Healthy {
         SETTLE
     } else {
-        CHECKPOINTS
+        checkpoints(at.policy)
     };
     let Some(since) = journal.well_since else {
         return Next::Wait(
@@ -165,7 +175,8 @@ fn ending(at: &Position<'_>) -> Next {
 fn step(rung: Rung, loss: Loss, at: &Position<'_>) -> Next {
     let journal = at.journal;
     if let Some((last, ended)) = journal.done.last().zip(journal.done_at) {
-        let until = ended.after(EFFECT);
+        let limit = effect(at.policy);
+        let until = ended.after(limit);
         if at.now < until {
             let what = format!("what came of {}", last.words());
             return Next::Wait(vec![what], Some(until));
@@ -173,7 +184,7 @@ fn step(rung: Rung, loss: Loss, at: &Position<'_>) -> Next {
         if last.rung() == Some(rung) {
             let why = format!(
                 "done, and still lost after {} s: {}",
-                EFFECT.as_secs(),
+                limit.as_secs(),
                 loss.word()
             );
             return Next::Fruitless(rung, why);
