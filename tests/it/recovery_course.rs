@@ -191,20 +191,24 @@ fn on_a_slow_machine_what_was_started_has_more_time() {
         wedged_after: Duration::from_secs(960),
         ..policy()
     };
-    let loss = lost(Loss::ApiServers);
+    let at = |journal: &Journal, loss, seconds| {
+        step_by(&slow, journal, &lost(loss), seconds, seconds * 1000)
+    };
     let mut journal = begun(Loss::ApiServers, None);
     journal.start(Act::Checkpoints, Moment(0), wall());
-    let at = |seconds| step_by(&slow, &journal, &loss, seconds, seconds * 1000);
-    assert!(matches!(at(719), Next::Wait(..)));
-    assert!(matches!(at(720), Next::GiveUp(_)));
+    let checkpoints = |seconds| at(&journal, Loss::ApiServers, seconds);
+    assert!(matches!(checkpoints(719), Next::Wait(..)));
+    assert!(matches!(checkpoints(720), Next::GiveUp(_)));
 
-    let loss = lost(Loss::EtcdQuorum);
     let mut journal = begun(Loss::EtcdQuorum, None);
     journal.start(Act::RestoreData, Moment(0), wall());
     journal.end(Ok("done".to_owned()), Moment(0), wall());
-    let at = |seconds| step_by(&slow, &journal, &loss, seconds, seconds * 1000);
-    assert!(matches!(at(479), Next::Wait(..)));
-    assert!(matches!(at(480), Next::Fruitless(Rung::DataDirectory, _)));
+    let restored = |seconds| at(&journal, Loss::EtcdQuorum, seconds);
+    assert!(matches!(restored(479), Next::Wait(..)));
+    assert!(matches!(
+        restored(480),
+        Next::Fruitless(Rung::DataDirectory, _)
+    ));
 }
 
 #[test]

@@ -202,17 +202,15 @@ impl Node {
 
     /// Writes the keys of these numbers; every one is acknowledged.
     pub async fn put(&self, member: usize, numbers: std::ops::Range<u32>) {
-        let mut client = self.client(member).await;
-        for number in numbers {
-            let (key, value) = (format!("{PREFIX}{number:05}"), format!("value {number}"));
-            // A leader that was just killed takes an answer with it: the same again does no harm.
-            let mut tries = 0;
-            while let Err(error) = client.put(key.clone(), value.clone(), None).await {
-                tries += 1;
-                assert!(tries < 20, "{error}");
-                self.serves(member).await;
+        // A leader that was just killed takes an answer with it: the same again does no harm.
+        self.answered(member, async |mut client| {
+            for number in numbers.clone() {
+                let (key, value) = (format!("{PREFIX}{number:05}"), format!("value {number}"));
+                client.put(key, value, None).await?;
             }
-        }
+            Ok(())
+        })
+        .await;
     }
 
     /// The keys of the numbers up to `count` are there with what was put, and no others.

@@ -23,11 +23,13 @@ pub const EFFECT: Duration = Duration::from_secs(60);
 
 /// On a machine whose components are given more time than usual to answer, what a recovery starts
 /// has more of it too: the next way would start a second one beside it.
-fn checkpoints(policy: &RecoveryPolicy) -> Duration {
-    CHECKPOINTS.max(policy.wedged_after * 3 / 4)
-}
 fn effect(policy: &RecoveryPolicy) -> Duration {
     EFFECT.max(policy.wedged_after / 2)
+}
+
+/// The same of the loop of checkpoints.
+fn checkpoints(policy: &RecoveryPolicy) -> Duration {
+    CHECKPOINTS.max(policy.wedged_after * 3 / 4)
 }
 
 /// What comes next.
