@@ -41,6 +41,7 @@ equip() {
         # The authority's keys stay outside, but for what the controller manager signs with.
         rm -f "$kit"/etc/kubernetes/pki/{front-proxy-ca.key,etcd/ca.key,complete}
     else
+        rm -r "$kit/etc/kubernetes/pki/etcd"
         find "$kit/etc/kubernetes/pki" -mindepth 1 ! -name ca.crt ! -name 'kubelet.*' -delete
     fi
     tar -C "$kit" --owner=root --group=root -c . | on "$node" tar -x --no-overwrite-dir -C /

@@ -71,6 +71,19 @@ class Machine
     "io.systemd.credential.binary:ssh.authorized_keys.root=#{Base64.strict_encode64(public_key)}"
   end
 
+  # How many seconds of this machine one of the nodes' lasts: only an emulated processor can be told so. By default as
+  # many as two cores need for four nodes; lib/vagrant.bash has the same.
+  def time = kvm? ? 1 : number("TIME", number("MASTERS", 3) > 1 ? 5 : 1)
+  def emulator = time == 1 ? nil : File.join(__dir__, "emulator")
+
+  # The file of the nodes' clock (lib/clock.bash). It goes on as long as there are nodes.
+  def clock
+    clock = File.join(setting("STATE", @state), "clock")
+    FileUtils.mkdir_p(File.dirname(clock))
+    File.write(clock, "#{Time.now.to_i} #{time}\n") unless File.exist?(clock) && (nodes_exist? || fresh?(clock))
+    clock
+  end
+
   # More for the kernel's command line, by the boot stub of systemd; nil where the processor is a real one. What is emulated
   # needs no help against its neighbours' curiosity, and a repeated instruction costs there as much as a loop.
   def kernel_options
@@ -78,6 +91,13 @@ class Machine
   end
 
   private
+
+  # Vagrant reads its file several times while it makes the first of them.
+  def fresh?(file) = Time.now - File.mtime(file) < 600
+
+  def nodes_exist?
+    Dir.glob(File.join(@environment.fetch("VAGRANT_DOTFILE_PATH", @state), "machines", "*", "libvirt", "id")).any?
+  end
 
   def kvm_found?
     version = File.open("/dev/kvm", "r+") { |kvm| kvm.ioctl(KVM_GET_API_VERSION, 0) }

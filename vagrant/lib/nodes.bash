@@ -21,6 +21,8 @@
 #   outside COMMAND...      runs COMMAND on this machine, in a network that reaches the nodes' addresses
 #   fresh NODE              the machine as its image is, nothing of it kept, booted
 #   nodes_logs DIRECTORY    what the back end itself knows of the machines (consoles) is copied there
+#   by_nodes_clock ARG...   by which the nodes' seconds are counted: where it is not this machine's, the calling script begins
+#                           anew with these arguments, and goes by it
 #   blame_is_real           whether times of a boot say something: no on emulated machines
 
 NODES_BACKEND="${NODES_BACKEND:-nspawn}"
@@ -28,6 +30,8 @@ LAB_NODES="${LAB_NODES:-nodes}"
 LAB_SLOW="${LAB_SLOW:-1}"
 # What is waited for is asked of several machines at once: that costs more than a second's patience.
 LAB_PAUSE="${LAB_PAUSE:-1}"
+# How many seconds of this machine one of the nodes' lasts.
+LAB_TIME=1
 NODES_DIR="$LAB_ROOT/$LAB_NODES"
 read -ra MASTERS <<<"${MASTERS:-n1 n2 n3}"
 WORKER="${WORKER:-w1}"
@@ -70,6 +74,6 @@ each_of() {
 # shellcheck disable=SC1090
 . "$VAGRANT_DIR/lib/$NODES_BACKEND.bash"
 # Some are names of programs, too: the one of this machine shall not be run instead.
-for part in nodes_up nodes_down on power_cut boot reboot cut heal freeze thaw outside fresh nodes_logs blame_is_real; do
+for part in nodes_up nodes_down on power_cut boot reboot cut heal freeze thaw outside fresh nodes_logs by_nodes_clock blame_is_real; do
     declare -F "$part" >/dev/null || die "the back end $NODES_BACKEND has no $part"
 done

@@ -12,6 +12,8 @@ VAGRANT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC1090
 for part in nodes asking cluster; do . "$VAGRANT_DIR/lib/$part.bash"; done
 
+by_nodes_clock "$@"
+
 SCENARIO="${0##*/}"
 LAB_RESULTS="${LAB_RESULTS:-${CARGO_TARGET_DIR:-$LAB_REPOSITORY/target}/lab}"
 KEPT_WORD=''

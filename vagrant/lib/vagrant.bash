@@ -4,8 +4,10 @@
 # through `tests/vagrant/libvirt exec`.
 #
 #   REKINDLE_LAB_*   sizes, KVM, box: head of the Vagrantfile
-#   LAB_SLOW         how much longer than on a real machine everything may take (under emulation, default 8)
+#   LAB_SLOW         how much longer than on a real machine everything may take, by the nodes' clock (under emulation, default
+#                    8; 2 where that clock is a slow one)
 
+. "$VAGRANT_DIR/lib/clock.bash"
 export LIBVIRT_DEFAULT_URI="${LIBVIRT_DEFAULT_URI:-qemu:///system}"
 # The Vagrantfile's addresses are those of lib/nodes.bash.
 export REKINDLE_LAB_NETWORK="${REKINDLE_LAB_NETWORK:-$NODES_NETWORK}"
@@ -18,7 +20,10 @@ emulated() {
         *) ! { [[ -e /dev/kvm ]] && grep -Eqw 'vmx|svm' /proc/cpuinfo; } ;;
     esac
 }
-! emulated || [[ "$LAB_SLOW" != 1 ]] || LAB_SLOW=8
+# As in lib/machine.rb.
+LAB_TIME="${REKINDLE_LAB_TIME:-$((${#MASTERS[@]} > 1 ? 5 : 1))}"
+emulated || LAB_TIME=1
+! emulated || [[ "$LAB_SLOW" != 1 ]] || LAB_SLOW=$((LAB_TIME > 1 ? 2 : 8))
 # A look costs seconds of the machines' processors there: etcdctl and ctr take one each to start.
 ! emulated || [[ "$LAB_PAUSE" != 1 ]] || LAB_PAUSE=$LAB_SLOW
 blame_is_real() { ! emulated; }
@@ -46,7 +51,15 @@ forget() {
 }
 
 # The Vagrantfile would begin the control plane by itself when the last machine is up.
-vagrant_plain() { (cd "$VAGRANT_DIR" && REKINDLE_LAB_CONTROL_PLANE=no vagrant "$@"); }
+vagrant_plain() { (cd "$VAGRANT_DIR" && REKINDLE_LAB_CONTROL_PLANE=no without_clock vagrant "$@"); }
+
+# The calling script begins anew, by the nodes' clock. Vagrant makes that clock where there is none.
+by_nodes_clock() {
+    if ((LAB_TIME == 1)) || [[ -n "${FAKETIME-}" ]]; then return 0; fi
+    command -v faketime >/dev/null || die "faketime is missing; install the package faketime, or set REKINDLE_LAB_TIME=1"
+    virsh list --name | grep -q "^$(domain '')" || vagrant_plain status </dev/null >&2
+    by_clock "${REKINDLE_LAB_STATE:-$VAGRANT_DIR/.vagrant}/clock" "$0" "$@"
+}
 
 nodes_up() {
     local node nodes=("$@") todo=()
