@@ -57,7 +57,7 @@ vagrant_plain() { (cd "$VAGRANT_DIR" && REKINDLE_LAB_CONTROL_PLANE=no without_cl
 by_nodes_clock() {
     if ((LAB_TIME == 1)) || [[ -n "${FAKETIME-}" ]]; then return 0; fi
     command -v faketime >/dev/null || die "faketime is missing; install the package faketime, or set REKINDLE_LAB_TIME=1"
-    virsh list --name | grep -q "^$(domain '')" || vagrant_plain status </dev/null >&2
+    virsh list --name | grep "^$(domain '')" >/dev/null || vagrant_plain status </dev/null >&2
     by_clock "${REKINDLE_LAB_STATE:-$VAGRANT_DIR/.vagrant}/clock" "$0" "$@"
 }
 
