@@ -6,6 +6,9 @@
 # It is the clock of libfaketime (package faketime). File of the state directory: BEGIN TIMES. At BEGIN, seconds since 1970,
 # both clocks showed the same; a second of the nodes lasts TIMES of ours. The Vagrantfile writes it (lib/machine.rb).
 
+# How libfaketime reads what clock_now says, and that times of files are not its business; without it they mean nothing.
+export FAKETIME_FMT=%s NO_FAKE_STAT=1
+
 # clock_now FILE   what the nodes' clock shows now, as libfaketime takes it
 clock_now() {
     local begin times now
@@ -18,9 +21,9 @@ clock_now() {
 # by_clock FILE COMMAND...   in the place of this process, COMMAND and all that it starts go by that clock.
 # Not the program `timeout`: its seconds are ours.
 by_clock() {
-    export FAKETIME_FMT=%s FAKETIME_DONT_RESET=1 NO_FAKE_STAT=1
+    export FAKETIME_DONT_RESET=1
     exec faketime -f "$(clock_now "$1")" "${@:2}"
 }
 
 # without_clock COMMAND...   COMMAND goes by this machine's clock
-without_clock() { env -u LD_PRELOAD -u FAKETIME -u FAKETIME_SHARED -u FAKETIME_FMT -u FAKETIME_DONT_RESET "$@"; }
+without_clock() { env -u LD_PRELOAD -u FAKETIME -u FAKETIME_SHARED "$@"; }
