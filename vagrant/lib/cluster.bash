@@ -140,7 +140,8 @@ self_hosted_up() { # MASTER
     step "the control plane is self-hosted"
 }
 # has_api_server NODE   it is a place for one from now on: the DaemonSet's selector asks for this label
-has_api_server() { api PATCH "/api/v1/nodes/$1" '{"metadata": {"labels": {"rekindle.lab/api-server": ""}}}'; }
+has_api_server() { label_node "$1" rekindle.lab/api-server; }
+label_node() { api PATCH "/api/v1/nodes/$1" "{\"metadata\": {\"labels\": {\"$2\": \"\"}}}"; } # NODE LABEL
 # So many pods of each component fulfil FILTER as there are masters.
 pods_are() { # FILTER
     local component
