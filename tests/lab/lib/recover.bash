@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the scenarios of `rekindle recover` share. Needs load_env, daemons.bash and namespaces.bash.
 
-# recover_database FILE   the member's database as the seed's clean-up copies it; the node's etcd must not run
+# recover_database FILE   the member's database as the seed's clean-up copies it. The node's etcd does not run, and has ended by
+# itself or was asked for a snapshot after what matters was written: of a killed one, the last 100 ms may be in its log alone
 recover_database() { cp "$LAB_DIR/etcd/member/snap/db" "$1"; }
 
 # recover_tree DIR [ARG...]   `rekindle recover` in the node's network, into DIR; also of a node whose power was cut

@@ -38,7 +38,7 @@ no_etcd_cluster() { api GET "$ETCD_CLUSTERS" | jq -e '.items == []'; }
 
 # lose_all_but_the_database   the node, and etcd's data with it; the database was copied off before
 lose_all_but_the_database() {
-    # What etcd acknowledged in its last 100 ms may stand in its log alone, unless it ends by itself: the copy has no log.
+    # By itself, not by the power cut: the database shall have all of it (recover_database).
     halt etcd
     wipe_node
     recover_database "$LAB_DIR/backup.db"
